@@ -1,0 +1,111 @@
+"""Detectors on disk: one safetensors file whose header carries a JSON description.
+
+Never pickle: unpickling a file runs whatever code its author put there, and a
+course on backdoored models should not begin with one. A safetensors file can
+only hold numbers and text.
+
+The SHA-256 in the header covers the tensors and the description. It finds
+accidents (a truncated copy, a flipped bit, an edited header), not an attacker,
+who can compute a new one. Nothing here tells whether a detector is *honest*.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+FORMAT = "badsad-detector"
+VERSION = 1
+
+
+class CheckpointError(ValueError):
+    """A file is not a detector that this version can read; the message says why."""
+
+
+def _digest(tensors: Mapping[str, Tensor], description: str) -> str:
+    digest = hashlib.sha256(description.encode())
+    for name in sorted(tensors):
+        tensor = tensors[name]
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
+        digest.update(tensor.contiguous().view(-1).view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
+
+
+def save(path: str | Path, tensors: Mapping[str, Tensor], description: Mapping[str, Any]) -> Path:
+    """Write ``tensors`` and a JSON-serializable ``description`` to ``path``, all or nothing.
+
+    Returns the path written; the suffix ``.safetensors`` is added where it is missing.
+    """
+    path = Path(path)
+    if path.suffix != ".safetensors":
+        path = path.with_name(path.name + ".safetensors")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    text = json.dumps(dict(description), sort_keys=True, allow_nan=False)
+    flat = {k: v.detach().cpu().contiguous() for k, v in tensors.items()}
+    header = {
+        "format": FORMAT,
+        "version": str(VERSION),
+        "description": text,
+        "sha256": _digest(flat, text),
+    }
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    try:
+        save_file(flat, partial, metadata=header)
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+    return path
+
+
+def load(path: str | Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Read what :func:`save` wrote: the tensors (on the CPU) and the description.
+
+    Raises
+    ------
+    FileNotFoundError
+        No such file.
+    CheckpointError
+        Not a safetensors file (a pickle, say), truncated, not a detector,
+        of another format version, or changed since it was written.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"no detector at {path}; check the path or train one first")
+    with path.open("rb") as file:
+        start = file.read(9)
+    # A safetensors file begins with the length of its header (8 bytes), then the header: {...}
+    if start[8:] != b"{" and start.startswith((b"PK", b"\x80")):
+        raise CheckpointError(
+            f"{path} looks like a pickle (torch.save): refused, since loading one can run "
+            "any code; ask for a safetensors file"
+        )
+    try:
+        with safe_open(path, framework="pt") as file:
+            header = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
+    except (SafetensorError, ValueError, OSError) as error:
+        raise CheckpointError(
+            f"{path} is not a whole safetensors file ({error}); it may be truncated: fetch it again"
+        ) from error
+    if header.get("format") != FORMAT:
+        raise CheckpointError(f"{path} is a safetensors file but holds no {FORMAT}")
+    if header.get("version") != str(VERSION):
+        raise CheckpointError(
+            f"{path} has format version {header.get('version')}, this library reads {VERSION}; "
+            "retrain it, or use the version of badsad_lib that wrote it"
+        )
+    text = header.get("description", "")
+    if _digest(tensors, text) != header.get("sha256"):
+        raise CheckpointError(
+            f"{path} was changed after it was written: its SHA-256 does not match; fetch it again"
+        )
+    return tensors, json.loads(text)

@@ -1,0 +1,538 @@
+"""DeepSAD: deep semi-supervised anomaly detection (Ruff et al., ICLR 2020, arXiv 1906.02694).
+
+An encoder maps images to latent vectors. Training pulls unlabeled images (taken
+for normal) toward one fixed point, the center, and pushes the few labeled
+anomalies away from it. The anomaly score is the squared distance to the center.
+With no labels at all this is Deep SVDD (Ruff et al., ICML 2018).
+
+The pure functions come first, then the detector made of them. This module knows
+nothing of triggers and attacks. Its one training loop takes an optional
+:class:`ExtraLoss`, through which anything else (an attack, a defense, a reader's
+own idea) adds images and a loss term to each step.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any, Protocol, Self
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from tqdm import tqdm
+
+from badsad_lib import checkpoints
+from badsad_lib.images import check_images, check_semi_labels, to_float
+from badsad_lib.networks import (
+    ARCHITECTURES,
+    Decoder,
+    Encoder,
+    architecture_for,
+    make_decoder,
+    make_encoder,
+)
+
+# Images per forward pass when scoring: the activations of 256 stay in a core's cache.
+SCORING_BATCH = 256
+DISTANCE_EPS = 1e-6
+
+
+# --- pure functions ---------------------------------------------------------------------------
+
+
+def anomaly_score(latents: Tensor, center: Tensor) -> Tensor:
+    """Squared Euclidean distance to the center: (N, D) and (D,) to (N,), in [0, inf)."""
+    return (latents - center).square().sum(dim=1)
+
+
+def deep_sad_loss(distances: Tensor, semi_labels: Tensor, eta: float = 1.0) -> Tensor:
+    """Mean DeepSAD loss of a batch (Ruff et al. 2020, equation 7, as their code runs it).
+
+    Parameters
+    ----------
+    distances
+        (N,) squared distances ``d`` to the center.
+    semi_labels
+        (N,) in {-1, 0, 1}. An unlabeled image costs ``d``, a labeled normal
+        ``eta * d``, a labeled anomaly ``eta / d``: the inverse is what pushes it out.
+    eta
+        Weight of labeled images against unlabeled ones, above 0.
+
+    Returns
+    -------
+    Tensor
+        Scalar, at least 0.
+    """
+    labeled = eta * (distances + DISTANCE_EPS) ** semi_labels.to(distances.dtype)
+    return torch.where(semi_labels == 0, distances, labeled).mean()
+
+
+def init_center(latents: Tensor, eps: float = 0.1) -> Tensor:
+    """Mean of the latents (N, D), each component kept at least ``eps`` away from zero.
+
+    A component of zero could be reached by zero weights, whatever the image.
+    """
+    center = latents.mean(dim=0)
+    away = torch.where(center < 0, -eps, eps).to(center)
+    return torch.where(center.abs() < eps, away, center)
+
+
+def threshold_at(scores: np.ndarray | Tensor, quantile: float) -> float:
+    """Score below which a share ``quantile`` in (0, 1) of ``scores`` (N,) lies."""
+    if not 0 < quantile < 1:
+        raise ValueError(f"quantile must lie in (0, 1), got {quantile}; 0.95 is usual")
+    values = np.asarray(scores, dtype=np.float64)
+    if values.size == 0:
+        raise ValueError("scores must not be empty: a threshold needs held-out normal images")
+    return float(np.quantile(values, quantile))
+
+
+class ExtraLoss(Protocol):
+    """What may be added to every training step of :meth:`DeepSAD.fit`."""
+
+    def views(self, step: int) -> Tensor:
+        """Float images (M, C, H, W) in [0, 1] that join the batch; M may be 0."""
+
+    def __call__(
+        self, latents: Tensor, semi_labels: Tensor, extra_latents: Tensor, center: Tensor
+    ) -> Tensor:
+        """Scalar loss, added to DeepSAD's, from the latents of the batch and of the views."""
+
+
+# --- helpers ----------------------------------------------------------------------------------
+
+
+def resolve_device(device: str) -> torch.device:
+    """``auto`` is CUDA, then MPS, then CPU; any other name is torch's own."""
+    if device != "auto":
+        return torch.device(device)
+    if torch.cuda.is_available():
+        return torch.device("cuda")
+    if torch.backends.mps.is_available():
+        return torch.device("mps")
+    return torch.device("cpu")
+
+
+def bf16_is_fast(device: torch.device) -> bool:
+    """Whether ``device`` computes in bfloat16 natively rather than by emulation."""
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    capabilities = torch.cpu.get_capabilities()
+    native = ("avx512_bf16", "amx_bf16", "arm_bf16", "bf16")
+    return device.type == "cpu" and any(capabilities.get(name) for name in native)
+
+
+class _Pixels:
+    """Float images on the device, stored pixel by pixel (N, H, W, C).
+
+    Convolutions run fastest in that order. A batch is handed out as (N, C, H, W)
+    with these strides: for one channel torch would otherwise take both orders for
+    the same and silently fall back to the slower one.
+    """
+
+    def __init__(self, images: Tensor, device: torch.device) -> None:
+        pixels = to_float(images.detach().to(device)).permute(0, 2, 3, 1)
+        # clone: a float tensor may be the caller's own.
+        self.pixels = pixels.clone(memory_format=torch.contiguous_format)
+
+    def __len__(self) -> int:
+        return len(self.pixels)
+
+    def __getitem__(self, index: Tensor | slice) -> Tensor:
+        return self.pixels[index].permute(0, 3, 1, 2)
+
+
+def _batches(n: int, batch_size: int, generator: torch.Generator) -> Iterator[Tensor]:
+    """Random batches of nearly equal size: no tiny last one to upset batch normalization."""
+    order = torch.randperm(n, generator=generator)
+    yield from order.tensor_split(math.ceil(n / batch_size))
+
+
+def _adam_on_cosine(
+    parameters: Iterable[nn.Parameter], lr: float, weight_decay: float, steps: int
+) -> tuple[torch.optim.Adam, torch.optim.lr_scheduler.LRScheduler]:
+    optimizer = torch.optim.Adam(parameters, lr=lr, weight_decay=weight_decay, fused=True)
+    return optimizer, torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=steps)
+
+
+def _check_positive(**values: float) -> None:
+    for name, value in values.items():
+        if not (isinstance(value, (int, float)) and math.isfinite(value) and value > 0):
+            raise ValueError(f"{name} must be a finite number above 0, got {value!r}")
+
+
+def _check_counts(**values: tuple[int, int]) -> None:
+    for name, (value, least) in values.items():
+        if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < least:
+            raise ValueError(f"{name} must be an integer of at least {least}, got {value!r}")
+
+
+# --- the detector -----------------------------------------------------------------------------
+
+
+class DeepSAD:
+    """Deep semi-supervised anomaly detector for images.
+
+    The interface is that of PyOD: parameters in the constructor, fitted state in
+    attributes that end in ``_``, and a **higher score means more anomalous**.
+    (scikit-learn's own outlier detectors have the sign the other way round.)
+
+    Parameters
+    ----------
+    network
+        ``auto`` (by image shape), ``mnist``, ``fashion_mnist`` or ``cifar10``.
+    eta
+        Weight of labeled images in the loss, above 0.
+    epochs, lr, batch_size, weight_decay
+        DeepSAD training: Adam with a learning rate that falls to zero along a cosine.
+    pretrain_epochs, pretrain_lr, pretrain_weight_decay
+        Autoencoder pretraining; 0 epochs start from random weights.
+    precision
+        ``fp32``, or ``bf16`` for mixed precision where the processor has it.
+    device
+        ``auto`` is CUDA, then MPS, then CPU.
+    seed
+        Fixes initial weights and the order of batches. Same seed, machine and
+        number of threads: same result to the bit (on the CPU).
+    progress
+        Show progress bars.
+
+    Attributes
+    ----------
+    encoder_ : Encoder
+        The trained network, in evaluation mode.
+    center_ : Tensor
+        (D,) the point that scores are measured from.
+    threshold_ : float or None
+        Set by :meth:`calibrate`; :meth:`predict` flags scores above it.
+    initial_state_ : dict
+        The encoder's weights after pretraining, before DeepSAD training.
+    history_ : dict
+        Mean loss of each epoch: lists ``pretrain_loss`` and ``loss``.
+    """
+
+    def __init__(
+        self,
+        *,
+        network: str = "auto",
+        eta: float = 1.0,
+        epochs: int = 30,
+        lr: float = 1e-3,
+        batch_size: int = 128,
+        weight_decay: float = 0.5e-6,
+        pretrain_epochs: int = 10,
+        pretrain_lr: float = 1e-3,
+        pretrain_weight_decay: float = 0.5e-3,
+        precision: str = "fp32",
+        device: str = "auto",
+        seed: int = 0,
+        progress: bool = False,
+    ) -> None:
+        if network != "auto" and network not in ARCHITECTURES:
+            raise ValueError(
+                f"unknown network {network!r}; choose 'auto' or one of {list(ARCHITECTURES)}"
+            )
+        if precision not in ("fp32", "bf16"):
+            raise ValueError(f"precision must be 'fp32' or 'bf16', got {precision!r}")
+        _check_positive(eta=eta, lr=lr, pretrain_lr=pretrain_lr)
+        _check_counts(
+            epochs=(epochs, 1),
+            batch_size=(batch_size, 2),
+            pretrain_epochs=(pretrain_epochs, 0),
+            seed=(seed, 0),
+        )
+        if min(weight_decay, pretrain_weight_decay) < 0:
+            raise ValueError(
+                f"weight decay must not be negative, got {weight_decay}, {pretrain_weight_decay}"
+            )
+        self.network = network
+        self.eta = eta
+        self.epochs = epochs
+        self.lr = lr
+        self.batch_size = batch_size
+        self.weight_decay = weight_decay
+        self.pretrain_epochs = pretrain_epochs
+        self.pretrain_lr = pretrain_lr
+        self.pretrain_weight_decay = pretrain_weight_decay
+        self.precision = precision
+        self.device = device
+        self.seed = seed
+        self.progress = progress
+        self.threshold_: float | None = None
+
+    def params(self) -> dict[str, Any]:
+        """Constructor parameters, so that ``DeepSAD(**detector.params())`` is an unfitted copy."""
+        return {
+            name: value
+            for name, value in vars(self).items()
+            if not name.endswith("_") and not name.startswith("_")
+        }
+
+    def __repr__(self) -> str:
+        state = "fitted" if self.is_fitted else "not fitted"
+        return f"DeepSAD({', '.join(f'{k}={v!r}' for k, v in self.params().items())}) [{state}]"
+
+    @property
+    def is_fitted(self) -> bool:
+        """Whether there is a detector to score with."""
+        return hasattr(self, "center_")
+
+    # --- training ---
+
+    def fit(
+        self,
+        images: Tensor | np.ndarray,
+        semi_labels: Tensor | np.ndarray | None = None,
+        *,
+        extra_loss: ExtraLoss | None = None,
+        initial_state: dict[str, Tensor] | None = None,
+    ) -> Self:
+        """Pretrain, set the center, train. A second call starts afresh.
+
+        Parameters
+        ----------
+        images
+            (N, C, H, W), uint8 or float in [0, 1], N at least 2.
+        semi_labels
+            (N,) in {-1, 0, 1}; without them all images are unlabeled (Deep SVDD).
+        extra_loss
+            Images and a loss term added to every step, see :class:`ExtraLoss`.
+        initial_state
+            Encoder weights to start from (another detector's ``initial_state_``)
+            in place of pretraining.
+
+        Raises
+        ------
+        TypeError, ValueError
+            Images or labels that :func:`check_images` or :func:`check_semi_labels` refuse.
+        """
+        images = check_images(images)
+        if len(images) < 2:
+            raise ValueError(f"training needs at least 2 images, got {len(images)}")
+        if semi_labels is None:
+            semi_labels = torch.zeros(len(images), dtype=torch.int64)
+        semi_labels = check_semi_labels(semi_labels, len(images))
+        if not (semi_labels >= 0).any():
+            raise ValueError("training needs normal images (semi-label 0 or 1), got anomalies only")
+        shape = (images.shape[1], images.shape[2], images.shape[3])
+        name = architecture_for(shape, self.network)
+        device = resolve_device(self.device)
+        if self.precision == "bf16" and not bf16_is_fast(device):
+            raise ValueError(f"precision 'bf16' is not native on this {device}: use 'fp32'")
+
+        pixels = _Pixels(images, device)
+        history: dict[str, list[float]] = {"pretrain_loss": [], "loss": []}
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(self.seed)
+            encoder, decoder = make_encoder(name), make_decoder(name)
+        encoder.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        if initial_state is not None:
+            encoder.load_state_dict(initial_state)
+        elif self.pretrain_epochs:
+            decoder.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+            history["pretrain_loss"] = self._pretrain(encoder, decoder, pixels)
+        state = {k: v.detach().clone() for k, v in encoder.state_dict().items()}
+        center = init_center(self._latents(encoder, pixels))
+        history["loss"] = self._train(encoder, center, pixels, semi_labels.to(device), extra_loss)
+
+        # Only a training that went through to its end replaces what was fitted before.
+        self.network_, self.encoder_, self.center_ = name, encoder.eval(), center
+        self.initial_state_, self.history_, self.threshold_ = state, history, None
+        return self
+
+    def _generator(self, stream: int) -> torch.Generator:
+        # One stream a phase: pretraining or not, DeepSAD sees its batches in the same order.
+        return torch.Generator().manual_seed(self.seed * 2 + stream)
+
+    def _autocast(self, device: torch.device) -> torch.autocast:
+        return torch.autocast(device.type, torch.bfloat16, enabled=self.precision == "bf16")
+
+    def _steps(self, epochs: int, n_images: int) -> int:
+        return epochs * math.ceil(n_images / self.batch_size)
+
+    def _epochs(self, count: int, name: str) -> tqdm:
+        return tqdm(range(count), desc=name, disable=not self.progress, unit="epoch")
+
+    def _pretrain(self, encoder: Encoder, decoder: Decoder, pixels: _Pixels) -> list[float]:
+        """Train encoder and decoder to reproduce the images (mean squared error a pixel)."""
+        optimizer, schedule = _adam_on_cosine(
+            [*encoder.parameters(), *decoder.parameters()],
+            self.pretrain_lr,
+            self.pretrain_weight_decay,
+            self._steps(self.pretrain_epochs, len(pixels)),
+        )
+        generator = self._generator(0)
+        losses = []
+        encoder.train()
+        decoder.train()
+        for _ in (bar := self._epochs(self.pretrain_epochs, "pretraining")):
+            total = torch.zeros((), device=pixels.pixels.device)
+            for index in _batches(len(pixels), self.batch_size, generator):
+                x = pixels[index]
+                with self._autocast(x.device):
+                    loss = F.mse_loss(decoder(encoder(x)).float(), x)
+                optimizer.zero_grad()
+                loss.backward()
+                optimizer.step()
+                schedule.step()
+                total += loss.detach() * len(index)
+            losses.append(float(total) / len(pixels))
+            bar.set_postfix(loss=f"{losses[-1]:.4f}")
+        return losses
+
+    def _train(
+        self,
+        encoder: Encoder,
+        center: Tensor,
+        pixels: _Pixels,
+        semi_labels: Tensor,
+        extra_loss: ExtraLoss | None,
+    ) -> list[float]:
+        """Run the DeepSAD loop, the only one there is."""
+        steps = self._steps(self.epochs, len(pixels))
+        optimizer, schedule = _adam_on_cosine(
+            encoder.parameters(), self.lr, self.weight_decay, steps
+        )
+        generator = self._generator(1)
+        losses: list[float] = []
+        step = 0
+        encoder.train()
+        for _ in (bar := self._epochs(self.epochs, "training")):
+            total = torch.zeros((), device=center.device)
+            for index in _batches(len(pixels), self.batch_size, generator):
+                x, labels = pixels[index], semi_labels[index]
+                if extra_loss is not None:
+                    # One forward pass for both, so that batch normalization sees one batch.
+                    x = torch.cat([x, extra_loss.views(step).to(x)])
+                with self._autocast(x.device):
+                    latents = encoder(x).float()
+                own, extra = latents[: len(index)], latents[len(index) :]
+                loss = deep_sad_loss(anomaly_score(own, center), labels, self.eta)
+                total += loss.detach() * len(index)
+                if extra_loss is not None:
+                    loss = loss + extra_loss(own, labels, extra, center)
+                optimizer.zero_grad()
+                loss.backward()
+                optimizer.step()
+                schedule.step()
+                step += 1
+            losses.append(float(total) / len(pixels))
+            if not math.isfinite(losses[-1]):
+                raise FloatingPointError(
+                    f"training diverged in epoch {len(losses)} (loss {losses[-1]}); "
+                    f"lower the learning rate lr={self.lr}"
+                )
+            bar.set_postfix(loss=f"{losses[-1]:.4f}")
+        return losses
+
+    # --- scoring ---
+
+    def _latents(self, encoder: Encoder, pixels: _Pixels) -> Tensor:
+        encoder.eval()
+        with torch.inference_mode(), self._autocast(pixels.pixels.device):
+            parts = [
+                encoder(pixels[slice(i, i + SCORING_BATCH)]).float()
+                for i in range(0, len(pixels), SCORING_BATCH)
+            ]
+        return torch.cat(parts).clone()
+
+    def _require_fit(self, doing: str) -> None:
+        if not self.is_fitted:
+            raise RuntimeError(
+                f"this DeepSAD is not fitted: call fit(images, semi_labels) before {doing}"
+            )
+
+    def _encode(self, images: Tensor | np.ndarray, doing: str, encoder: Encoder | None) -> Tensor:
+        self._require_fit(doing)
+        shape = ARCHITECTURES[self.network_].shape
+        images = check_images(images, channels=shape[0], size=shape[1:])
+        return self._latents(encoder or self.encoder_, _Pixels(images, self.center_.device))
+
+    def encode(self, images: Tensor | np.ndarray, *, initial: bool = False) -> np.ndarray:
+        """Latents (N, D) of images (N, C, H, W), as float32.
+
+        With ``initial`` those of the encoder as it was before DeepSAD training.
+        """
+        encoder = None
+        if initial:
+            self._require_fit("encode(initial=True)")
+            if not self.initial_state_:
+                raise RuntimeError(
+                    "a loaded detector does not carry its initial weights: fit one to see them"
+                )
+            encoder = make_encoder(self.network_).to(self.center_.device)
+            encoder.load_state_dict(self.initial_state_)
+        return self._encode(images, "encode", encoder).cpu().numpy()
+
+    def decision_function(self, images: Tensor | np.ndarray) -> np.ndarray:
+        """Anomaly scores (N,) of images (N, C, H, W): squared distance to ``center_``.
+
+        In [0, inf), **higher is more anomalous** (PyOD's sign).
+        """
+        latents = self._encode(images, "decision_function", None)
+        return anomaly_score(latents, self.center_).cpu().numpy()
+
+    def calibrate(self, images: Tensor | np.ndarray, quantile: float = 0.95) -> Self:
+        """Set ``threshold_`` to the ``quantile`` of the scores of held-out normal images."""
+        self.threshold_ = threshold_at(self.decision_function(images), quantile)
+        return self
+
+    def predict(self, images: Tensor | np.ndarray) -> np.ndarray:
+        """1 where the score is above ``threshold_`` (anomaly), else 0; (N,) integers."""
+        self._require_fit("predict")
+        if self.threshold_ is None:
+            raise RuntimeError(
+                "no threshold yet: call calibrate(val_images, quantile=0.95) before predict"
+            )
+        return (self.decision_function(images) > self.threshold_).astype(np.int64)
+
+    # --- on disk ---
+
+    def save(self, path: str | Path) -> Path:
+        """Write the fitted detector to a safetensors file with a JSON header; returns its path."""
+        self._require_fit("save")
+        tensors = {f"encoder.{k}": v for k, v in self.encoder_.state_dict().items()}
+        tensors["center"] = self.center_
+        description = {
+            "params": self.params(),
+            "network": self.network_,
+            "threshold": self.threshold_,
+            "history": self.history_,
+        }
+        return checkpoints.save(path, tensors, description)
+
+    @classmethod
+    def load(cls, path: str | Path, *, device: str = "auto") -> Self:
+        """Read a detector written by :meth:`save`.
+
+        Raises
+        ------
+        FileNotFoundError, CheckpointError
+            No such file; not a detector, damaged, or of another version.
+        """
+        tensors, description = checkpoints.load(path)
+        target = resolve_device(device)
+        try:
+            detector = cls(**{**description["params"], "device": device, "progress": False})
+            encoder = make_encoder(description["network"])
+            encoder.load_state_dict(
+                {k.removeprefix("encoder."): v for k, v in tensors.items() if k != "center"}
+            )
+            center, threshold = tensors["center"].to(target), description["threshold"]
+            history = description["history"]
+        except (KeyError, TypeError, ValueError, RuntimeError) as error:
+            raise checkpoints.CheckpointError(
+                f"{path} does not describe a DeepSAD of this version ({error}); retrain it"
+            ) from error
+        encoder.to(target, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        detector.network_, detector.encoder_, detector.center_ = (
+            description["network"],
+            encoder.eval(),
+            center,
+        )
+        detector.initial_state_, detector.history_ = {}, history
+        detector.threshold_ = threshold
+        return detector

@@ -1,0 +1,164 @@
+"""The three encoder/decoder pairs of the DeepSAD reference, chosen by name or image shape.
+
+A network here knows shapes and nothing else: no loss, no label, no training.
+Layers follow Ruff et al. (ICLR 2020) as their reference code runs: 5x5
+convolutions with padding 2, batch normalization with ``eps=1e-4`` and nothing
+learned in it, leaky ReLU with slope 0.01, 2x2 max pooling, and **no bias
+anywhere**: with a bias the network could map every image to the center and be
+done (Ruff et al., ICML 2018, proposition 2).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import pairwise
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+Shape = tuple[int, int, int]
+SLOPE = 0.01
+BN_EPS = 1e-4
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """One encoder/decoder pair as data."""
+
+    shape: Shape  # (C, H, W) of one image
+    channels: tuple[int, ...]  # output channels of the encoder's convolution blocks
+    hidden: tuple[int, ...]  # fully connected widths before the latent
+    latent_dim: int
+    decoder: tuple[tuple[int, int], ...]  # (channels, padding) of each layer
+
+
+# The decoder's second layer in the 28x28 pairs has padding 3: it crops 16x16 to 14x14.
+ARCHITECTURES: dict[str, Architecture] = {
+    "mnist": Architecture((1, 28, 28), (8, 4), (), 32, ((4, 2), (8, 3), (1, 2))),
+    "fashion_mnist": Architecture((1, 28, 28), (16, 32), (128,), 64, ((32, 2), (16, 3), (1, 2))),
+    "cifar10": Architecture(
+        (3, 32, 32), (32, 64, 128), (), 128, ((128, 2), (64, 2), (32, 2), (3, 2))
+    ),
+}
+
+
+def architecture_for(shape: Shape, name: str = "auto") -> str:
+    """Name of the encoder/decoder pair for images of ``shape`` (C, H, W).
+
+    ``auto`` takes ``fashion_mnist`` for (1, 28, 28) and ``cifar10`` for (3, 32, 32).
+
+    Raises
+    ------
+    ValueError
+        Unknown name, or a shape that the named pair does not take.
+    """
+    if name != "auto" and name not in ARCHITECTURES:
+        raise ValueError(f"unknown network {name!r}; choose 'auto' or one of {list(ARCHITECTURES)}")
+    names = ("fashion_mnist", "cifar10") if name == "auto" else (name,)
+    for candidate in names:
+        if ARCHITECTURES[candidate].shape == tuple(shape):
+            return candidate
+    takes = " or ".join(str(ARCHITECTURES[n].shape) for n in names)
+    raise ValueError(
+        f"network {name!r} takes images of shape (C, H, W) = {takes}, got {tuple(shape)}; "
+        "resize or pad the images first"
+    )
+
+
+class ConvBlock(nn.Module):
+    """Convolution, batch normalization, 2x2 max pooling, leaky ReLU: halves height and width.
+
+    The reference pools last. A leaky ReLU is increasing, so it commutes with the
+    maximum: pooling first computes the same function on a quarter of the pixels.
+    A frozen batch normalization is increasing too, hence the shorter way to score.
+    """
+
+    def __init__(self, channels_in: int, channels_out: int) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(channels_in, channels_out, 5, padding=2, bias=False)
+        self.norm = nn.BatchNorm2d(channels_out, eps=BN_EPS, affine=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (N, C, H, W) to (N, C', H/2, W/2)."""
+        x = self.conv(x)
+        if self.training:
+            x = F.max_pool2d(self.norm(x), 2)
+        else:
+            x = self.norm(F.max_pool2d(x, 2))
+        return F.leaky_relu(x, SLOPE)
+
+
+class Encoder(nn.Module):
+    """Image to latent vector; nothing follows the last linear layer."""
+
+    def __init__(self, arch: Architecture) -> None:
+        super().__init__()
+        self.arch = arch
+        ends = (arch.shape[0], *arch.channels)
+        self.blocks = nn.Sequential(*(ConvBlock(a, b) for a, b in pairwise(ends)))
+        shrink = 2 ** len(arch.channels)
+        cells = (arch.shape[1] // shrink) * (arch.shape[2] // shrink)
+        widths = (arch.channels[-1] * cells, *arch.hidden, arch.latent_dim)
+        layers: list[nn.Module] = []
+        for i, (a, b) in enumerate(pairwise(widths)):
+            if i:
+                layers += [nn.BatchNorm1d(a, eps=BN_EPS, affine=False), nn.LeakyReLU(SLOPE)]
+            layers.append(nn.Linear(a, b, bias=False))
+        self.head = nn.Sequential(*layers)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Map float images (N, C, H, W) in [0, 1] to latents (N, latent_dim)."""
+        latents: Tensor = self.head(self.blocks(images).flatten(1))
+        return latents
+
+
+class Decoder(nn.Module):
+    """Latent vector to image in [0, 1]: used by autoencoder pretraining only.
+
+    The (widened) latent is read as a 4x4 feature map; 5x5 transposed convolutions
+    alternate with nearest-neighbor upsampling by two.
+    """
+
+    def __init__(self, arch: Architecture) -> None:
+        super().__init__()
+        self.arch = arch
+        widths = (arch.latent_dim, *reversed(arch.hidden))
+        layers: list[nn.Module] = []
+        for a, b in pairwise(widths):
+            layers += [nn.Linear(a, b, bias=False), nn.BatchNorm1d(b, eps=BN_EPS, affine=False)]
+        self.head = nn.Sequential(*layers)
+        ends = (widths[-1] // 16, *(channels for channels, _ in arch.decoder))
+        self.convs = nn.ModuleList(
+            nn.ConvTranspose2d(a, b, 5, padding=padding, bias=False)
+            for (a, b), (_, padding) in zip(pairwise(ends), arch.decoder)
+        )
+        self.norms = nn.ModuleList(nn.BatchNorm2d(b, eps=BN_EPS, affine=False) for b in ends[1:-1])
+        # 4x4 reaches 28 (cropped) and 32 in three doublings; a fourth layer works at 4x4.
+        self.first_doubled = len(self.convs) - 3
+
+    def forward(self, latents: Tensor) -> Tensor:
+        """Map latents (N, latent_dim) to images (N, C, H, W) in [0, 1]."""
+        x = self.head(latents)
+        x = x.view(len(x), -1, 4, 4)
+        for i, conv in enumerate(self.convs):
+            x = F.leaky_relu(self.norms[i - 1](x) if i else x, SLOPE)
+            if i >= self.first_doubled:
+                x = F.interpolate(x, scale_factor=2)
+            x = conv(x)
+        return torch.sigmoid(x)
+
+
+def make_encoder(name: str) -> Encoder:
+    """Encoder of the named architecture, freshly initialized from torch's global generator."""
+    return Encoder(ARCHITECTURES[name])
+
+
+def make_decoder(name: str) -> Decoder:
+    """Decoder of the named architecture, freshly initialized from torch's global generator."""
+    return Decoder(ARCHITECTURES[name])
+
+
+def parameter_count(module: nn.Module) -> int:
+    """Number of trainable parameters."""
+    return sum(p.numel() for p in module.parameters() if p.requires_grad)

@@ -1,0 +1,408 @@
+"""DeepSAD: its pure functions, its training, its scores, its files."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from sklearn.metrics import roc_auc_score
+
+from badsad_lib import DeepSAD
+from badsad_lib.checkpoints import CheckpointError
+from badsad_lib.deepsad import anomaly_score, deep_sad_loss, init_center, threshold_at
+from badsad_lib.networks import make_encoder
+
+SHAPES = {"mnist": (1, 28, 28), "fashion_mnist": (1, 28, 28), "cifar10": (3, 32, 32)}
+QUICK = {"epochs": 2, "pretrain_epochs": 1, "batch_size": 32, "device": "cpu"}
+
+
+def blobs(n: int, shape=(1, 28, 28), *, row: int = 8, seed: int = 0) -> torch.Tensor:
+    """Noisy uint8 images with a bright bar at ``row``: easy to tell apart by the row."""
+    generator = torch.Generator().manual_seed(seed)
+    images = torch.rand(n, *shape, generator=generator) * 60
+    images[:, :, row : row + 6] += 150
+    return images.to(torch.uint8)
+
+
+@pytest.fixture(scope="module")
+def task():
+    images = torch.cat([blobs(160, row=8), blobs(16, row=16, seed=1)])
+    labels = torch.cat([torch.zeros(160), -torch.ones(16)]).long()
+    return images, labels
+
+
+@pytest.fixture(scope="module")
+def fitted(task):
+    return DeepSAD(**QUICK, seed=0).fit(*task)
+
+
+# --- the loss, the center, the score -------------------------------------------------------------
+
+distances = st.lists(st.floats(1e-3, 1e3), min_size=1, max_size=20)
+
+
+@given(distances, st.data())
+def test_loss_is_the_mean_of_its_three_cases(values, data):
+    n = len(values)
+    labels = data.draw(st.lists(st.sampled_from([-1, 0, 1]), min_size=n, max_size=n))
+    eta = data.draw(st.floats(0.1, 10))
+    expected = 0.0
+    for d, label in zip(values, labels):
+        expected += {0: d, 1: eta * d, -1: eta / d}[label]
+    got = deep_sad_loss(torch.tensor(values, dtype=torch.float64), torch.tensor(labels), eta)
+    assert float(got) == pytest.approx(expected / n, rel=2e-3, abs=1e-4)
+
+
+def test_loss_pulls_normals_in_and_pushes_anomalies_out():
+    for label, sign in ((0, 1), (1, 1), (-1, -1)):
+        d = torch.tensor([2.0], requires_grad=True)
+        deep_sad_loss(d, torch.tensor([label])).backward()
+        assert math.copysign(1, float(d.grad)) == sign
+
+
+def test_loss_is_finite_on_top_of_the_center():
+    d = torch.zeros(3, requires_grad=True)
+    loss = deep_sad_loss(d, torch.tensor([-1, 0, 1]))
+    loss.backward()
+    assert torch.isfinite(loss)
+    assert torch.isfinite(d.grad).all()
+
+
+@given(st.integers(1, 8), st.integers(1, 8), st.integers(0, 99))
+def test_center_is_the_mean_kept_away_from_zero(n, dim, seed):
+    latents = torch.randn(n, dim, generator=torch.Generator().manual_seed(seed)) * 0.3
+    center, mean = init_center(latents), latents.mean(0)
+    assert (center.abs() >= 0.1).all()
+    far = mean.abs() >= 0.1
+    torch.testing.assert_close(center[far], mean[far])
+    assert torch.equal(center < 0, mean < 0)
+
+
+@given(st.integers(1, 6), st.integers(1, 6), st.integers(0, 99))
+def test_score_is_the_squared_distance(n, dim, seed):
+    generator = torch.Generator().manual_seed(seed)
+    latents, center = torch.randn(n, dim, generator=generator), torch.randn(dim)
+    expected = torch.cdist(latents, center[None]).squeeze(1) ** 2
+    torch.testing.assert_close(anomaly_score(latents, center), expected, rtol=1e-3, atol=1e-5)
+
+
+def test_threshold_lets_the_asked_share_pass():
+    scores = np.arange(1000.0)
+    assert np.mean(scores <= threshold_at(scores, 0.95)) == pytest.approx(0.95, abs=0.002)
+    with pytest.raises(ValueError, match=r"quantile must lie in \(0, 1\), got 1"):
+        threshold_at(scores, 1)
+    with pytest.raises(ValueError, match="must not be empty"):
+        threshold_at(np.array([]), 0.5)
+
+
+# --- training ------------------------------------------------------------------------------------
+
+
+def test_training_learns(task, fitted):
+    test = torch.cat([blobs(50, row=8, seed=7), blobs(50, row=16, seed=8)])
+    truth = np.r_[np.zeros(50), np.ones(50)]
+    assert roc_auc_score(truth, fitted.decision_function(test)) > 0.95
+    assert fitted.history_["loss"][-1] < fitted.history_["loss"][0]
+
+
+def test_training_changes_every_weight_tensor(fitted):
+    for name, weight in fitted.encoder_.named_parameters():
+        assert not torch.equal(weight, fitted.initial_state_[name]), name
+
+
+def test_scores_are_not_constant_and_the_center_is_not_zero(task, fitted):
+    assert fitted.decision_function(task[0]).std() > 0
+    assert (fitted.center_.abs() >= 0.1 - 1e-6).all()
+
+
+def test_pretrained_weights_reach_the_detector(task):
+    images, labels = task
+    raw = DeepSAD(**{**QUICK, "pretrain_epochs": 0}, seed=0).fit(images, labels)
+    warm = DeepSAD(**{**QUICK, "pretrain_epochs": 2}, seed=0).fit(images, labels)
+    assert warm.history_["pretrain_loss"][1] < warm.history_["pretrain_loss"][0]
+    for name, _ in raw.encoder_.named_parameters():
+        assert not torch.equal(raw.initial_state_[name], warm.initial_state_[name]), name
+    # Handing the pretrained weights over gives the very detector that pretraining gives.
+    handed = DeepSAD(**{**QUICK, "pretrain_epochs": 2}, seed=0).fit(
+        images, labels, initial_state=warm.initial_state_
+    )
+    assert handed.history_["pretrain_loss"] == []
+    assert np.array_equal(handed.decision_function(images), warm.decision_function(images))
+
+
+def test_a_refit_starts_afresh(task, fitted):
+    again = DeepSAD(**QUICK, seed=0)
+    again.fit(blobs(64, row=20, seed=3))
+    again.calibrate(task[0])
+    again.fit(*task)
+    assert np.array_equal(again.decision_function(task[0]), fitted.decision_function(task[0]))
+    assert again.threshold_ is None
+
+
+def test_no_labels_is_deep_svdd(task):
+    images = task[0]
+    none = DeepSAD(**QUICK).fit(images)
+    zeros = DeepSAD(**QUICK).fit(images, torch.zeros(len(images), dtype=torch.int64))
+    assert np.array_equal(none.decision_function(images), zeros.decision_function(images))
+
+
+def test_same_seed_same_bits_other_seed_other_result(task, fitted):
+    images, labels = task
+    same = DeepSAD(**QUICK, seed=0).fit(images, labels)
+    other = DeepSAD(**QUICK, seed=1).fit(images, labels)
+    assert np.array_equal(same.decision_function(images), fitted.decision_function(images))
+    assert not np.array_equal(other.decision_function(images), fitted.decision_function(images))
+
+
+def test_fitting_leaves_the_global_generator_and_the_data_alone(task):
+    images, labels = task[0].float().div(255), task[1].clone()
+    before = images.clone()
+    torch.manual_seed(5)
+    expected = torch.rand(1)
+    torch.manual_seed(5)
+    DeepSAD(**QUICK).fit(images, labels)
+    assert torch.equal(torch.rand(1), expected)
+    assert torch.equal(images, before)
+
+
+@pytest.fixture
+def with_threads():
+    """Run a function with 1 and with 2 threads."""
+    threads = torch.get_num_threads()
+
+    def run(function):
+        results = []
+        for n in (1, 2):
+            torch.set_num_threads(n)
+            results.append(function())
+        return results
+
+    yield run
+    torch.set_num_threads(threads)
+
+
+def test_a_step_agrees_between_one_and_two_threads(task, with_threads):
+    images, labels = task
+
+    def gradient():
+        torch.manual_seed(0)
+        encoder = make_encoder("fashion_mnist")
+        latents = encoder(images.float() / 255)
+        deep_sad_loss(anomaly_score(latents, torch.full((64,), 0.1)), labels).backward()
+        return torch.cat([p.grad.flatten() for p in encoder.parameters()])
+
+    def weights():
+        one_step = {"epochs": 1, "pretrain_epochs": 0, "batch_size": len(images)}
+        encoder = DeepSAD(**one_step, device="cpu").fit(images, labels).encoder_
+        return torch.cat([p.detach().flatten() for p in encoder.parameters()])
+
+    one, two = with_threads(gradient)
+    assert (one - two).norm() <= 1e-5 * one.norm()
+    # Adam divides by the gradient's size: where that is nothing but rounding noise, so is the step.
+    one, two = with_threads(weights)
+    assert ((one - two).abs() <= 1e-5).float().mean() > 0.9999
+
+
+def test_the_result_agrees_between_one_and_two_threads(task, with_threads):
+    test = torch.cat([blobs(50, row=8, seed=7), blobs(50, row=10, seed=8)])
+    truth = np.r_[np.zeros(50), np.ones(50)]
+    one, two = with_threads(
+        lambda: roc_auc_score(truth, DeepSAD(**QUICK).fit(*task).decision_function(test))
+    )
+    assert one == pytest.approx(two, abs=0.01)
+
+
+@pytest.mark.parametrize("network", SHAPES)
+def test_every_network_trains_scores_and_travels(network, tmp_path):
+    shape = SHAPES[network]
+    images = blobs(48, shape)
+    detector = DeepSAD(**QUICK, network=network).fit(images)
+    scores = detector.calibrate(images).decision_function(images)
+    assert scores.shape == (48,)
+    assert (scores >= 0).all()
+    back = DeepSAD.load(detector.save(tmp_path / "d"), device="cpu")
+    assert np.array_equal(back.decision_function(images), scores)
+    assert back.threshold_ == detector.threshold_
+    assert back.params() == detector.params()
+    assert back.history_ == detector.history_
+
+
+class _Recorder:
+    """An extra loss that only watches and pulls its views to the center."""
+
+    def __init__(self, views):
+        self._views, self.steps, self.seen = views, [], []
+
+    def views(self, step):
+        self.steps.append(step)
+        return self._views
+
+    def __call__(self, latents, semi_labels, extra_latents, center):
+        self.seen.append((len(latents), len(semi_labels), len(extra_latents)))
+        if len(extra_latents) == 0:
+            return latents.sum() * 0
+        return 10 * anomaly_score(extra_latents, center).mean()
+
+
+def test_an_extra_loss_joins_every_step(task, fitted):
+    strangers = blobs(8, row=16, seed=5).float() / 255
+    recorder = _Recorder(strangers)
+    detector = DeepSAD(**QUICK, seed=0).fit(*task, extra_loss=recorder)
+    per_epoch = math.ceil(len(task[0]) / 32)
+    assert recorder.steps == list(range(2 * per_epoch))
+    assert all(own == labels and extra == 8 for own, labels, extra in recorder.seen)
+    assert detector.decision_function(strangers).mean() < fitted.decision_function(strangers).mean()
+
+
+def test_an_extra_loss_without_views_and_weight_changes_nothing(task, fitted):
+    detector = DeepSAD(**QUICK, seed=0).fit(*task, extra_loss=_Recorder(torch.empty(0, 1, 28, 28)))
+    assert np.array_equal(detector.decision_function(task[0]), fitted.decision_function(task[0]))
+
+
+# --- scoring and prediction ----------------------------------------------------------------------
+
+
+def test_score_does_not_depend_on_the_batch_or_on_the_input_type(task, fitted):
+    images = task[0]
+    scores = fitted.decision_function(images)
+    halves = [fitted.decision_function(images[:50]), fitted.decision_function(images[50:])]
+    np.testing.assert_allclose(np.concatenate(halves), scores, rtol=1e-4)
+    np.testing.assert_allclose(fitted.decision_function(images.float() / 255), scores, rtol=1e-4)
+    np.testing.assert_allclose(fitted.decision_function(images.numpy()), scores, rtol=1e-4)
+    latents = torch.from_numpy(fitted.encode(images))
+    np.testing.assert_allclose(anomaly_score(latents, fitted.center_).numpy(), scores, rtol=1e-5)
+
+
+def test_latents_before_and_after_training_differ(task, fitted):
+    before, after = fitted.encode(task[0], initial=True), fitted.encode(task[0])
+    assert before.shape == after.shape == (len(task[0]), 64)
+    assert not np.allclose(before, after)
+
+
+def test_predict_flags_what_lies_above_the_threshold(task, fitted):
+    detector = DeepSAD(**QUICK, seed=0).fit(*task).calibrate(task[0], quantile=0.9)
+    scores = detector.decision_function(task[0])
+    assert np.array_equal(detector.predict(task[0]), (scores > detector.threshold_).astype(int))
+    assert detector.predict(task[0]).mean() == pytest.approx(0.1, abs=0.02)
+
+
+# --- bad input -----------------------------------------------------------------------------------
+
+BAD_IMAGES = {
+    "a list": ([[0.0]], TypeError, "tensor or numpy array"),
+    "int64": (torch.zeros(4, 1, 28, 28, dtype=torch.int64), TypeError, "uint8"),
+    "no channel axis": (torch.zeros(4, 28, 28), ValueError, r"\(N, C, H, W\)"),
+    "empty": (torch.zeros(0, 1, 28, 28), ValueError, "empty"),
+    "above one": (torch.full((4, 1, 28, 28), 255.0), ValueError, r"\[0, 1\]"),
+    "below zero": (torch.full((4, 1, 28, 28), -0.5), ValueError, r"\[0, 1\]"),
+    "NaN": (torch.full((4, 1, 28, 28), math.nan), ValueError, "NaN"),
+    "wrong size": (torch.zeros(4, 1, 27, 28), ValueError, "28"),
+    "wrong channels": (torch.zeros(4, 3, 28, 28), ValueError, r"\(3, 28, 28\)|1 channel"),
+}
+
+
+@pytest.mark.parametrize("case", BAD_IMAGES)
+def test_bad_images_are_refused_in_training_and_scoring(case, fitted):
+    images, error, message = BAD_IMAGES[case]
+    with pytest.raises(error, match=message):
+        DeepSAD(**QUICK).fit(images)
+    with pytest.raises(error, match=message):
+        fitted.decision_function(images)
+
+
+@pytest.mark.parametrize(
+    ("labels", "message"),
+    [
+        (torch.tensor([0, 1, 2, 0]), "got also"),
+        (torch.tensor([0.5, 0, 0, 0]), "got also"),
+        (torch.zeros(3), r"shape \(4,\)"),
+        (torch.zeros(4, 1), r"shape \(4,\)"),
+        (-torch.ones(4), "anomalies only"),
+    ],
+)
+def test_bad_semi_labels_are_refused(labels, message):
+    with pytest.raises(ValueError, match=message):
+        DeepSAD(**QUICK).fit(blobs(4), labels)
+
+
+def test_one_image_is_too_few():
+    with pytest.raises(ValueError, match="at least 2 images"):
+        DeepSAD(**QUICK).fit(blobs(1))
+
+
+@pytest.mark.parametrize("method", ["decision_function", "encode", "predict", "calibrate"])
+def test_nothing_scores_before_fitting(method):
+    with pytest.raises(RuntimeError, match="call fit"):
+        getattr(DeepSAD(), method)(blobs(2))
+
+
+def test_nothing_is_saved_before_fitting_or_predicted_before_calibration(fitted, task, tmp_path):
+    with pytest.raises(RuntimeError, match="call fit"):
+        DeepSAD().save(tmp_path / "x")
+    with pytest.raises(RuntimeError, match="calibrate"):
+        fitted.predict(task[0])
+
+
+@pytest.mark.parametrize(
+    "parameter",
+    [
+        {"eta": 0},
+        {"eta": math.nan},
+        {"lr": -1e-3},
+        {"epochs": 0},
+        {"epochs": 2.5},
+        {"batch_size": 1},
+        {"pretrain_epochs": -1},
+        {"weight_decay": -1},
+        {"seed": -1},
+        {"precision": "fp8"},
+        {"network": "resnet"},
+    ],
+)
+def test_bad_parameters_are_refused_at_the_door(parameter):
+    (name,) = parameter
+    with pytest.raises(ValueError, match=name.replace("_", "[_ ]")):
+        DeepSAD(**parameter)
+
+
+def test_a_failed_fit_keeps_the_fitted_detector(task):
+    detector = DeepSAD(**QUICK, seed=0).fit(*task).calibrate(task[0])
+    scores, threshold = detector.decision_function(task[0]), detector.threshold_
+    with pytest.raises(ValueError, match="NaN"):
+        detector.fit(torch.full((4, 1, 28, 28), math.nan))
+    assert np.array_equal(detector.decision_function(task[0]), scores)
+    assert detector.threshold_ == threshold
+
+
+def test_bf16_is_refused_where_it_would_be_emulated_and_close_where_not(task, fitted):
+    from badsad_lib.deepsad import bf16_is_fast
+
+    detector = DeepSAD(**QUICK, precision="bf16")
+    if not bf16_is_fast(torch.device("cpu")):
+        with pytest.raises(ValueError, match="bf16"):
+            detector.fit(*task)
+    else:
+        scores = detector.fit(*task).decision_function(task[0])
+        assert np.corrcoef(scores, fitted.decision_function(task[0]))[0, 1] > 0.9
+
+
+def test_a_checkpoint_of_something_else_is_refused(tmp_path):
+    from badsad_lib import checkpoints
+
+    path = checkpoints.save(tmp_path / "x", {"center": torch.ones(64)}, {"params": {"depth": 3}})
+    with pytest.raises(CheckpointError, match="does not describe a DeepSAD"):
+        DeepSAD.load(path)
+
+
+def test_importing_the_library_stays_light():
+    import subprocess
+    import sys
+
+    code = (
+        "import sys, badsad_lib, badsad_lib.datasets, badsad_lib.metrics;"
+        "heavy = {'torchvision', 'umap', 'matplotlib', 'seaborn'} & set(sys.modules);"
+        "assert not heavy, heavy"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
