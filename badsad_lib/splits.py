@@ -1,0 +1,345 @@
+"""One-vs-rest splits: one class is normal, every other class is an anomaly.
+
+All parts are disjoint. Thresholds, hyperparameters and defenses get images of their own, held
+out of the training source, so that test images need to be scored only once.
+"""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from .datasets import Dataset
+
+# Default held-out sizes by the number of training images of the normal class, linear between
+# these points: MNIST's and Fashion-MNIST's course subsets, and full Fashion-MNIST.
+_CLASS_SIZES = (0, 400, 2000, 6000)
+_VAL_SIZES = (0, 100, 300, 900)
+_TRUSTED_SIZES = (0, 50, 150, 500)
+
+# Each kind of choice draws from a random stream of its own, so that asking for more of one
+# kind does not reshuffle the others.
+_HELD_OUT, _LABELED, _POLLUTION, _VAL_ANOMALIES, _ORDER = range(5)
+
+ClassLike = int | str
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Split:
+    """Everything one experiment needs, in disjoint parts.
+
+    Images are uint8 (N, C, H, W); an index is an int64 tensor (N,) of positions in
+    ``data.train`` (``test_index``: in ``data.test``), so that
+    ``train_images == data.train.images[train_index]``.
+
+    Attributes
+    ----------
+    train_images, train_labels, train_index
+        Training images in random order and their int64 semi-labels: ``0`` unlabeled (assumed
+        normal), ``-1`` labeled anomaly.
+    train_is_anomaly
+        bool (N,): the truth behind the semi-labels, unknown to any detector. It differs from
+        ``train_labels == -1`` exactly at the pollution.
+    val_images, val_index
+        Clean normals, only for thresholds.
+    val_anomalies, val_anomaly_index
+        Anomalies of all classes, only for choosing hyperparameters.
+    trusted_images, trusted_index
+        Clean normals that a defender holds.
+    test_images, test_is_anomaly, test_index
+        The whole test set and the truth about it, bool (N,).
+    normal_class, class_name, seed
+        What the split was made for.
+    """
+
+    train_images: Tensor
+    train_labels: Tensor
+    train_is_anomaly: Tensor
+    train_index: Tensor
+    val_images: Tensor
+    val_index: Tensor
+    val_anomalies: Tensor
+    val_anomaly_index: Tensor
+    trusted_images: Tensor
+    trusted_index: Tensor
+    test_images: Tensor
+    test_is_anomaly: Tensor
+    test_index: Tensor
+    normal_class: int
+    class_name: str
+    seed: int
+
+    def counts(self) -> dict[str, int]:
+        """How many images each part holds; the three parts of the training set one by one."""
+        labeled = self.train_labels == -1
+        return {
+            "training normals": int((~self.train_is_anomaly).sum()),
+            "labeled anomalies": int(labeled.sum()),
+            "pollution (unlabeled anomalies)": int((self.train_is_anomaly & ~labeled).sum()),
+            "validation normals": len(self.val_index),
+            "validation anomalies": len(self.val_anomaly_index),
+            "trusted normals": len(self.trusted_index),
+            "test normals": int((~self.test_is_anomaly).sum()),
+            "test anomalies": int(self.test_is_anomaly.sum()),
+        }
+
+    def describe(self) -> str:
+        """Return the counts as a short table to print in a lesson."""
+        width = max(map(len, self.counts()))
+        rows = [f"  {part:<{width}}  {count:>6,}" for part, count in self.counts().items()]
+        title = f"normal class {self.normal_class} ({self.class_name}), seed {self.seed}"
+        return "\n".join([title, *rows])
+
+    def __repr__(self) -> str:
+        return (
+            f"Split(normal_class={self.normal_class} ({self.class_name}), seed={self.seed}, "
+            f"train={len(self.train_index)}, val={len(self.val_index)}, "
+            f"val_anomalies={len(self.val_anomaly_index)}, trusted={len(self.trusted_index)}, "
+            f"test={len(self.test_index)})"
+        )
+
+
+def one_vs_rest(
+    data: Dataset,
+    normal_class: ClassLike,
+    *,
+    labeled_anomaly_ratio: float = 0.05,
+    known_anomaly_classes: ClassLike | Iterable[ClassLike] | None = None,
+    pollution: float = 0.0,
+    val_size: int | None = None,
+    trusted_size: int | None = None,
+    val_anomaly_size: int | None = None,
+    seed: int = 0,
+) -> Split:
+    """Split a dataset into training, validation, trusted and test parts.
+
+    Parameters
+    ----------
+    data
+        The dataset; every class but one becomes an anomaly.
+    normal_class
+        Target value or class name of the normal class. Its training images that are not held
+        out are all used for training.
+    labeled_anomaly_ratio
+        Labeled anomalies as a share of the whole training set, in [0, 1).
+    known_anomaly_classes
+        Classes that the labeled anomalies come from, as evenly as possible; all others by
+        default. Pollution and validation anomalies come from every anomaly class regardless.
+    pollution
+        Unlabeled anomalies as a share of the unlabeled training images, in [0, 1).
+    val_size, trusted_size
+        How many normals to hold out for thresholds and for a defender. By default 900 and 500
+        of 6,000, 300 and 150 of 2,000, 100 and 50 of 400, and linear in between.
+    val_anomaly_size
+        How many anomalies to hold out for choosing hyperparameters. By default as many as
+        validation normals, or what the training source has left.
+    seed
+        Non-negative. The same arguments give the same split, with any version of numpy.
+        Neither of the two ratios changes which normals are held out.
+
+    Returns
+    -------
+    Split
+        All parts disjoint.
+
+    Raises
+    ------
+    ValueError
+        An unknown class, the normal class among the known anomaly classes, a ratio outside
+        [0, 1), a negative size or seed, no normals left to train on, or more anomalies asked
+        for than exist. The message names the numbers.
+
+    Notes
+    -----
+    The two ratios mean what they mean in DeepSAD (Ruff et al., ICLR 2020, section 4.1). The
+    reference implementation may draw one image both as labeled anomaly and as pollution; here
+    the two are disjoint. Counts are rounded to the nearest whole image.
+    """
+    normal = _class_index(data, normal_class, "normal_class")
+    known = _known_classes(data, normal, known_anomaly_classes)
+    _check_ratio("labeled_anomaly_ratio", labeled_anomaly_ratio)
+    _check_ratio("pollution", pollution)
+    seed = _check_count("seed", seed)
+
+    targets = data.train.targets.numpy()
+    val, training_normals, trusted = _divide_normals(
+        np.flatnonzero(targets == normal), val_size, trusted_size, seed
+    )
+
+    free = np.flatnonzero(targets != normal)
+    n_pollution = _count_for_share(pollution, len(training_normals))
+    n_unlabeled = len(training_normals) + n_pollution
+    n_labeled = _count_for_share(labeled_anomaly_ratio, n_unlabeled)
+    labeled = _draw_evenly(targets, known, n_labeled, seed)
+    _require(
+        f"labeled_anomaly_ratio={labeled_anomaly_ratio:g} beside {n_unlabeled} unlabeled images",
+        n_labeled,
+        len(labeled),
+        f"in the known anomaly classes {known}",
+    )
+    free = np.setdiff1d(free, labeled, assume_unique=True)
+    _require(
+        f"pollution={pollution:g} beside {len(training_normals)} training normals",
+        n_pollution,
+        len(free),
+        f"after {n_labeled} labeled ones",
+    )
+    polluting = _draw(free, len(targets), n_pollution, _stream(seed, _POLLUTION))
+    free = np.setdiff1d(free, polluting, assume_unique=True)
+    if val_anomaly_size is None:
+        n_val_anomalies = min(len(val), len(free))
+    else:
+        n_val_anomalies = _check_count("val_anomaly_size", val_anomaly_size)
+    _require(
+        f"val_anomaly_size={n_val_anomalies}",
+        n_val_anomalies,
+        len(free),
+        f"after {n_labeled} labeled ones and {n_pollution} as pollution",
+    )
+    val_anomalies = _draw(free, len(targets), n_val_anomalies, _stream(seed, _VAL_ANOMALIES))
+
+    train = np.concatenate([training_normals, polluting, labeled])
+    semi_labels = np.zeros(len(train), dtype=np.int64)
+    semi_labels[n_unlabeled:] = -1
+    shuffle = _stream(seed, _ORDER).permutation(len(train))
+    train, semi_labels = train[shuffle], semi_labels[shuffle]
+
+    index = {
+        "train": torch.from_numpy(train),
+        "val": torch.from_numpy(val),
+        "val_anomaly": torch.from_numpy(val_anomalies),
+        "trusted": torch.from_numpy(trusted),
+        "test": torch.arange(len(data.test)),
+    }
+    images = data.train.images
+    return Split(
+        train_images=images[index["train"]],
+        train_labels=torch.from_numpy(semi_labels),
+        train_is_anomaly=data.train.targets[index["train"]] != normal,
+        train_index=index["train"],
+        val_images=images[index["val"]],
+        val_index=index["val"],
+        val_anomalies=images[index["val_anomaly"]],
+        val_anomaly_index=index["val_anomaly"],
+        trusted_images=images[index["trusted"]],
+        trusted_index=index["trusted"],
+        test_images=data.test.images[index["test"]],
+        test_is_anomaly=data.test.targets != normal,
+        test_index=index["test"],
+        normal_class=normal,
+        class_name=data.class_names[normal],
+        seed=seed,
+    )
+
+
+def _stream(seed: int, kind: int) -> np.random.RandomState:
+    """Random stream for one kind of choice.
+
+    RandomState is numpy's old interface on purpose: its numbers are frozen for good, those of
+    ``default_rng`` may change with numpy, and a detector that was shipped with a threshold
+    must find the same held-out images again.
+    """
+    return np.random.RandomState(np.random.MT19937(np.random.SeedSequence([seed, kind])))
+
+
+def _divide_normals(
+    normals: np.ndarray, val_size: int | None, trusted_size: int | None, seed: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Deal the normals out to validation, training and trusted set."""
+    n = len(normals)
+    n_val = _held_out_size("val_size", val_size, n, _VAL_SIZES)
+    n_trusted = _held_out_size("trusted_size", trusted_size, n, _TRUSTED_SIZES)
+    if n_val + n_trusted >= n:
+        raise ValueError(
+            f"val_size={n_val} and trusted_size={n_trusted} leave no normal image to train on: "
+            f"the normal class has {n} training images, hold out fewer"
+        )
+    # Held out from the two ends, so that the size of one part does not move the other.
+    order = _stream(seed, _HELD_OUT).permutation(normals)
+    return order[:n_val], order[n_val : n - n_trusted], order[n - n_trusted :]
+
+
+def _draw(free: np.ndarray, n_all: int, n: int, stream: np.random.RandomState) -> np.ndarray:
+    """Draw n of the free images, in an order that does not depend on which are free."""
+    order = stream.permutation(n_all)
+    return order[np.isin(order, free)][:n]
+
+
+def _draw_evenly(targets: np.ndarray, classes: Sequence[int], n: int, seed: int) -> np.ndarray:
+    """Draw up to n images, class by class in turn, until n are found or none is left."""
+    stream = _stream(seed, _LABELED)
+    turns = stream.permutation(np.unique(targets))
+    shuffled = [(c, stream.permutation(np.flatnonzero(targets == c))) for c in turns]
+    columns = [column for c, column in shuffled if c in classes]
+    dealt = np.concatenate([*columns, np.empty(0, dtype=np.int64)])
+    rank = np.concatenate([*map(np.arange, map(len, columns)), np.empty(0, dtype=np.int64)])
+    # By rank within the class, ties in the order of turns.
+    return dealt[np.argsort(rank, kind="stable")][:n]
+
+
+def _require(what: str, wanted: int, available: int, where: str) -> None:
+    if wanted > available:
+        raise ValueError(
+            f"{what} needs {wanted} anomalies, but there are {available} {where}; ask for less"
+        )
+
+
+def _count_for_share(share: float, others: int) -> int:
+    """How many to add to ``others`` so that they make up ``share`` of the sum."""
+    return round(others * share / (1 - share))
+
+
+def _held_out_size(name: str, size: int | None, n_class: int, table: Sequence[int]) -> int:
+    if size is None:
+        return int(np.interp(n_class, _CLASS_SIZES, table))
+    return _check_count(name, size)
+
+
+def _check_count(name: str, value: int) -> int:
+    count = operator.index(value)
+    if count < 0:
+        raise ValueError(f"{name} must be 0 or more, got {count}")
+    return count
+
+
+def _check_ratio(name: str, value: float) -> None:
+    if not 0 <= value < 1:  # false for NaN, too
+        raise ValueError(f"{name} must be in [0, 1), got {value}")
+
+
+def _class_index(data: Dataset, value: ClassLike, name: str) -> int:
+    if isinstance(value, str):
+        if value not in data.class_names:
+            raise ValueError(
+                f"{name}: {data.name} has no class {value!r}; choose from "
+                f"{', '.join(data.class_names)}"
+            )
+        return data.class_names.index(value)
+    index = operator.index(value)
+    if not 0 <= index < len(data.class_names):
+        raise ValueError(
+            f"{name} must be in 0..{len(data.class_names) - 1}, one of the "
+            f"{len(data.class_names)} classes of {data.name}, got {index}"
+        )
+    return index
+
+
+def _known_classes(
+    data: Dataset, normal: int, known: ClassLike | Iterable[ClassLike] | None
+) -> list[int]:
+    if known is None:
+        return [c for c in range(len(data.class_names)) if c != normal]
+    if isinstance(known, str | int | np.integer):
+        known = [known]
+    classes = sorted({_class_index(data, c, "known_anomaly_classes") for c in known})
+    if normal in classes:
+        raise ValueError(
+            f"known_anomaly_classes {classes} contain the normal class {normal} "
+            f"({data.class_names[normal]})"
+        )
+    return classes
