@@ -13,14 +13,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save as serialize
 from torch import Tensor
 
 FORMAT = "badsad-detector"
@@ -57,9 +57,9 @@ def save(path: str | Path, tensors: Mapping[str, Tensor], description: Mapping[s
         "description": text,
         "sha256": _digest(flat, text),
     }
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    partial = path.with_name(f".{path.name}.{uuid4().hex}.partial")
     try:
-        save_file(flat, partial, metadata=header)
+        partial.write_bytes(serialize(flat, metadata=header))
         partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)

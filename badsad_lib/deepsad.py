@@ -14,7 +14,7 @@ own idea) adds images and a loss term to each step.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Protocol, Self
 
@@ -138,11 +138,25 @@ class _Pixels:
         # clone: a float tensor may be the caller's own.
         self.pixels = pixels.clone(memory_format=torch.contiguous_format)
 
+        self.device = device
+
     def __len__(self) -> int:
         return len(self.pixels)
 
     def __getitem__(self, index: Tensor | slice) -> Tensor:
         return self.pixels[index].permute(0, 3, 1, 2)
+
+
+def _move(network: nn.Module, device: torch.device) -> None:
+    network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+
+def _encoder_with(name: str, state: dict[str, Tensor], device: torch.device) -> Encoder:
+    with torch.random.fork_rng(devices=[]):  # the weights drawn here are overwritten at once
+        encoder = make_encoder(name)
+    encoder.load_state_dict(state)
+    _move(encoder, device)
+    return encoder
 
 
 def _batches(n: int, batch_size: int, generator: torch.Generator) -> Iterator[Tensor]:
@@ -212,6 +226,8 @@ class DeepSAD:
         The encoder's weights after pretraining, before DeepSAD training.
     history_ : dict
         Mean loss of each epoch: lists ``pretrain_loss`` and ``loss``.
+    about_ : dict
+        What :meth:`save` noted about a detector that was loaded; else empty.
     """
 
     def __init__(
@@ -262,6 +278,7 @@ class DeepSAD:
         self.seed = seed
         self.progress = progress
         self.threshold_: float | None = None
+        self.about_: dict[str, Any] = {}
 
     def params(self) -> dict[str, Any]:
         """Constructor parameters, so that ``DeepSAD(**detector.params())`` is an unfitted copy."""
@@ -325,23 +342,40 @@ class DeepSAD:
 
         pixels = _Pixels(images, device)
         history: dict[str, list[float]] = {"pretrain_loss": [], "loss": []}
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(self.seed)
-            encoder, decoder = make_encoder(name), make_decoder(name)
-        encoder.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        if initial_state is not None:
-            encoder.load_state_dict(initial_state)
-        elif self.pretrain_epochs:
-            decoder.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-            history["pretrain_loss"] = self._pretrain(encoder, decoder, pixels)
-        state = {k: v.detach().clone() for k, v in encoder.state_dict().items()}
+        if initial_state is None:
+            initial_state, history["pretrain_loss"] = self._initial_state(name, pixels)
+        state = {k: v.detach().clone() for k, v in initial_state.items()}
+        encoder = _encoder_with(name, state, device)
         center = init_center(self._latents(encoder, pixels))
         history["loss"] = self._train(encoder, center, pixels, semi_labels.to(device), extra_loss)
 
         # Only a training that went through to its end replaces what was fitted before.
         self.network_, self.encoder_, self.center_ = name, encoder.eval(), center
         self.initial_state_, self.history_, self.threshold_ = state, history, None
+        self.about_ = {}
         return self
+
+    def pretrain(self, images: Tensor | np.ndarray) -> dict[str, Tensor]:
+        """Return the encoder weights that :meth:`fit` would start from; nothing is fitted.
+
+        Autoencoder pretraining on ``images`` (N, C, H, W), or the random weights of
+        ``seed`` where ``pretrain_epochs`` is 0. Hand them to ``fit(initial_state=...)``
+        of several detectors that are to differ in nothing but their training.
+        """
+        images = check_images(images)
+        name = architecture_for((images.shape[1], *images.shape[2:]), self.network)
+        return self._initial_state(name, _Pixels(images, resolve_device(self.device)))[0]
+
+    def _initial_state(self, name: str, pixels: _Pixels) -> tuple[dict[str, Tensor], list[float]]:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(self.seed)
+            encoder, decoder = make_encoder(name), make_decoder(name)
+        losses: list[float] = []
+        if self.pretrain_epochs:
+            for network in (encoder, decoder):
+                _move(network, pixels.device)
+            losses = self._pretrain(encoder, decoder, pixels)
+        return {k: v.detach().clone() for k, v in encoder.state_dict().items()}, losses
 
     def _generator(self, stream: int) -> torch.Generator:
         # One stream a phase: pretraining or not, DeepSAD sees its batches in the same order.
@@ -369,7 +403,7 @@ class DeepSAD:
         encoder.train()
         decoder.train()
         for _ in (bar := self._epochs(self.pretrain_epochs, "pretraining")):
-            total = torch.zeros((), device=pixels.pixels.device)
+            total = torch.zeros((), device=pixels.device)
             for index in _batches(len(pixels), self.batch_size, generator):
                 x = pixels[index]
                 with self._autocast(x.device):
@@ -432,7 +466,7 @@ class DeepSAD:
 
     def _latents(self, encoder: Encoder, pixels: _Pixels) -> Tensor:
         encoder.eval()
-        with torch.inference_mode(), self._autocast(pixels.pixels.device):
+        with torch.inference_mode(), self._autocast(pixels.device):
             parts = [
                 encoder(pixels[slice(i, i + SCORING_BATCH)]).float()
                 for i in range(0, len(pixels), SCORING_BATCH)
@@ -463,8 +497,7 @@ class DeepSAD:
                 raise RuntimeError(
                     "a loaded detector does not carry its initial weights: fit one to see them"
                 )
-            encoder = make_encoder(self.network_).to(self.center_.device)
-            encoder.load_state_dict(self.initial_state_)
+            encoder = _encoder_with(self.network_, self.initial_state_, self.center_.device)
         return self._encode(images, "encode", encoder).cpu().numpy()
 
     def decision_function(self, images: Tensor | np.ndarray) -> np.ndarray:
@@ -491,8 +524,13 @@ class DeepSAD:
 
     # --- on disk ---
 
-    def save(self, path: str | Path) -> Path:
-        """Write the fitted detector to a safetensors file with a JSON header; returns its path."""
+    def save(self, path: str | Path, *, about: Mapping[str, Any] | None = None) -> Path:
+        """Write the fitted detector to a safetensors file with a JSON header; returns its path.
+
+        ``about`` notes in the header what the detector cannot know itself, such as the data and
+        the split that it was trained on: anything that JSON can hold. :meth:`load` gives it back
+        as ``about_``. By default a loaded detector keeps the note that it came with.
+        """
         self._require_fit("save")
         tensors = {f"encoder.{k}": v for k, v in self.encoder_.state_dict().items()}
         tensors["center"] = self.center_
@@ -501,6 +539,7 @@ class DeepSAD:
             "network": self.network_,
             "threshold": self.threshold_,
             "history": self.history_,
+            "about": dict(self.about_ if about is None else about),
         }
         return checkpoints.save(path, tensors, description)
 
@@ -517,22 +556,16 @@ class DeepSAD:
         target = resolve_device(device)
         try:
             detector = cls(**{**description["params"], "device": device, "progress": False})
-            encoder = make_encoder(description["network"])
-            encoder.load_state_dict(
-                {k.removeprefix("encoder."): v for k, v in tensors.items() if k != "center"}
-            )
-            center, threshold = tensors["center"].to(target), description["threshold"]
-            history = description["history"]
+            detector.network_ = description["network"]
+            weights = {k.removeprefix("encoder."): v for k, v in tensors.items() if k != "center"}
+            detector.encoder_ = _encoder_with(detector.network_, weights, target).eval()
+            detector.center_ = tensors["center"].to(target)
+            detector.threshold_ = description["threshold"]
+            detector.history_ = description["history"]
+            detector.about_ = dict(description.get("about", {}))
         except (KeyError, TypeError, ValueError, RuntimeError) as error:
             raise checkpoints.CheckpointError(
                 f"{path} does not describe a DeepSAD of this version ({error}); retrain it"
             ) from error
-        encoder.to(target, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        detector.network_, detector.encoder_, detector.center_ = (
-            description["network"],
-            encoder.eval(),
-            center,
-        )
-        detector.initial_state_, detector.history_ = {}, history
-        detector.threshold_ = threshold
+        detector.initial_state_ = {}
         return detector

@@ -1,6 +1,7 @@
 """Files that are refused, and files that come back whole."""
 
 import json
+from pathlib import Path
 
 import pytest
 import torch
@@ -33,7 +34,7 @@ def test_a_failed_save_keeps_the_old_file(saved, monkeypatch):
         raise OSError("disk full")
 
     before = saved.read_bytes()
-    monkeypatch.setattr(checkpoints, "save_file", fail)
+    monkeypatch.setattr(Path, "write_bytes", fail)
     with pytest.raises(OSError, match="disk full"):
         checkpoints.save(saved, {"a": torch.zeros(2)}, {})
     assert saved.read_bytes() == before

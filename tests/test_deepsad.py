@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import roc_auc_score
 
-from badsad_lib import DeepSAD
+from badsad_lib import DeepSAD, checkpoints
 from badsad_lib.checkpoints import CheckpointError
 from badsad_lib.deepsad import anomaly_score, deep_sad_loss, init_center, threshold_at
 from badsad_lib.networks import make_encoder
@@ -229,6 +229,28 @@ def test_every_network_trains_scores_and_travels(network, tmp_path):
     assert back.history_ == detector.history_
 
 
+def test_a_note_about_the_detector_travels_with_it(fitted, tmp_path):
+    assert fitted.about_ == {}
+    assert DeepSAD.load(fitted.save(tmp_path / "plain")).about_ == {}
+    note = {"data": "fashion_mnist", "known": [1, 2], "ratio": 0.05, "who": None}
+    noted = DeepSAD.load(fitted.save(tmp_path / "noted", about=note))
+    assert noted.about_ == note
+    assert fitted.about_ == {}
+    # Saved again it keeps its note, until another takes its place or a training ends what it said.
+    assert DeepSAD.load(noted.save(tmp_path / "again")).about_ == note
+    assert DeepSAD.load(noted.save(tmp_path / "other", about={})).about_ == {}
+    assert noted.fit(blobs(32)).about_ == {}
+
+
+def test_a_file_from_before_there_were_notes_loads_and_a_broken_note_is_refused(fitted, tmp_path):
+    tensors, description = checkpoints.load(fitted.save(tmp_path / "new"))
+    del description["about"]
+    assert DeepSAD.load(checkpoints.save(tmp_path / "old", tensors, description)).about_ == {}
+    path = checkpoints.save(tmp_path / "bad", tensors, description | {"about": 5})
+    with pytest.raises(CheckpointError, match="does not describe a DeepSAD"):
+        DeepSAD.load(path)
+
+
 class _Recorder:
     """An extra loss that only watches and pulls its views to the center."""
 
@@ -389,8 +411,6 @@ def test_bf16_is_refused_where_it_would_be_emulated_and_close_where_not(task, fi
 
 
 def test_a_checkpoint_of_something_else_is_refused(tmp_path):
-    from badsad_lib import checkpoints
-
     path = checkpoints.save(tmp_path / "x", {"center": torch.ones(64)}, {"params": {"depth": 3}})
     with pytest.raises(CheckpointError, match="does not describe a DeepSAD"):
         DeepSAD.load(path)

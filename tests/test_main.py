@@ -1,0 +1,476 @@
+"""The command line, and the README that shows it."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shlex
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+import badsad_lib
+from badsad_lib import DeepSAD, checkpoints, datasets, metrics, splits
+from badsad_lib.__main__ import main
+
+ROOT = Path(__file__).resolve().parents[1]
+QUICK = ["--data", "mnist", "--epochs", "1", "--pretrain-epochs", "0", "--device", "cpu"]
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory) -> Path:
+    path = tmp_path_factory.mktemp("detectors") / "three.safetensors"
+    options = ["--normal-class", "3", "--known-anomaly-classes", "5", "8", "--pollution", "0.02"]
+    assert main(["train", *QUICK, *options, "--seed", "4", "--out", str(path), "--json"]) == 0
+    return path
+
+
+def report_of(capsys, *argv: str) -> dict:
+    capsys.readouterr()
+    assert main([*argv, "--json"]) == 0
+    return json.loads(capsys.readouterr().out)
+
+
+# --- data -----------------------------------------------------------------------------------------
+
+
+def test_data_lists_counts_and_that_the_checksum_held(capsys):
+    assert main(["data", "--subset", "course"]) == 0
+    out = capsys.readouterr().out
+    assert re.search(r"mnist +course +4,000 +1,000 +1x28x28 +embedded, SHA-256 verified", out)
+    assert re.search(r"fashion_mnist +course +20,000 +4,000 ", out)
+    assert "7=Sneaker" in out
+    assert "cifar10" not in out
+
+
+def test_data_says_what_is_not_here_and_that_it_can_be_fetched(capsys, monkeypatch, tmp_path):
+    monkeypatch.setenv("BADSAD_DATA", str(tmp_path))
+    monkeypatch.setattr(datasets, "_download", lambda *_: pytest.fail("nobody asked for it"))
+    assert main(["data", "--name", "mnist"]) == 0
+    assert main(["data", "--name", "cifar10"]) == 0
+    out = capsys.readouterr().out
+    assert re.search(r"mnist +course +4,000", out)
+    for name in ("mnist", "cifar10"):
+        assert re.search(rf"{name} +full +- .*not here; --fetch downloads it", out)
+    assert main(["data", "--name", "cifar10", "--subset", "course"]) == 2
+    assert "error: cifar10 has no course subset" in capsys.readouterr().err
+
+
+def test_fetching_without_a_network_tells_the_other_ways(capsys, monkeypatch, tmp_path):
+    def no_network(*_):
+        raise OSError("no network")
+
+    monkeypatch.setenv("BADSAD_DATA", str(tmp_path))
+    monkeypatch.setattr(datasets, "_download", no_network)
+    assert main(["data", "--name", "mnist", "--subset", "full", "--fetch"]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("error: the full mnist is not here")
+    assert "ways to get it" in error
+
+
+def test_a_damaged_file_is_an_error(capsys, monkeypatch, tmp_path):
+    (tmp_path / "mnist_course.npz").write_bytes(b"not an archive")
+    monkeypatch.setenv("BADSAD_DATA", str(tmp_path))
+    assert main(["data", "--name", "mnist", "--subset", "course"]) == 2
+    assert "mnist_course.npz cannot be read" in capsys.readouterr().err
+
+
+# --- train and evaluate ---------------------------------------------------------------------------
+
+
+def test_train_reports_what_the_library_gives(trained, capsys):
+    report = report_of(capsys, "evaluate", str(trained))
+    split = splits.one_vs_rest(
+        datasets.load("mnist"), 3, known_anomaly_classes=[5, 8], pollution=0.02, seed=4
+    )
+    parameters = {"epochs": 1, "pretrain_epochs": 0, "device": "cpu", "seed": 4}
+    detector = DeepSAD(**parameters).fit(split.train_images, split.train_labels)
+    detector.calibrate(split.val_images, 0.95)
+    scores, anomaly = detector.decision_function(split.test_images), split.test_is_anomaly.numpy()
+    assert report["threshold"] == detector.threshold_
+    assert report["auroc"] == metrics.auroc(scores[~anomaly], scores[anomaly])
+    assert report["detection_rate"] == detector.predict(split.test_images)[anomaly].mean()
+    assert report["false_alarms"] == detector.predict(split.test_images)[~anomaly].mean()
+    assert (report["test_normals"], report["test_anomalies"]) == (100, 900)
+
+
+def test_saved_then_evaluated_is_the_same_report(tmp_path, capsys):
+    path = tmp_path / "deeper" / "two.safetensors"
+    told = report_of(capsys, "train", *QUICK, "--normal-class", "2", "--out", str(path))
+    assert told.pop("training_seconds") > 0
+    assert report_of(capsys, "evaluate", str(path), "--device", "cpu") == told
+
+
+def test_the_record_of_the_split_travels_with_the_detector(trained):
+    assert DeepSAD.load(trained).about_ == {
+        "data": "mnist",
+        "subset": "course",
+        "normal_class": 3,
+        "labeled_anomaly_ratio": 0.05,
+        "known_anomaly_classes": [5, 8],
+        "pollution": 0.02,
+        "seed": 4,
+        "quantile": 0.95,
+    }
+
+
+def test_every_option_of_the_training_arrives(tmp_path, capsys):
+    path = tmp_path / "d.safetensors"
+    options = {"--eta": 2.5, "--lr": 5e-4, "--seed": 7, "--pretrain-epochs": 1, "--epochs": 2}
+    argv = [word for option, value in options.items() for word in (option, str(value))]
+    report = report_of(
+        capsys, "train", *QUICK, *argv, "--labeled-ratio", "0", "--quantile", "0.9",
+        "--normal-class", "1", "--out", str(path),
+    )  # fmt: skip
+    detector = DeepSAD.load(path)
+    for option, value in options.items():
+        assert detector.params()[option.strip("-").replace("-", "_")] == value, option
+    assert len(detector.history_["pretrain_loss"]) == 1
+    assert detector.about_["labeled_anomaly_ratio"] == 0
+    assert report["quantile"] == 0.9
+    val_images = splits.one_vs_rest(
+        datasets.load("mnist"), 1, labeled_anomaly_ratio=0, seed=7
+    ).val_images
+    assert detector.predict(val_images).mean() == pytest.approx(0.1, abs=0.011)
+
+
+def test_evaluate_takes_another_quantile_or_another_class(trained, capsys):
+    as_saved = report_of(capsys, "evaluate", str(trained))
+    stricter = report_of(capsys, "evaluate", str(trained), "--quantile", "0.5")
+    assert stricter["auroc"] == as_saved["auroc"]
+    assert stricter["quantile"] == 0.5
+    assert stricter["threshold"] < as_saved["threshold"]
+    assert stricter["detection_rate"] > as_saved["detection_rate"]
+    # 5 is a known anomaly of this detector: the record must not stand in the way.
+    other = report_of(capsys, "evaluate", str(trained), "--normal-class", "5")
+    assert (other["normal_class"], other["threshold"]) == (5, as_saved["threshold"])
+    assert other["auroc"] != as_saved["auroc"]
+
+
+def test_a_detector_saved_by_the_library_can_be_evaluated_by_naming_its_data(tmp_path, capsys):
+    images = datasets.load("mnist").test.images[:64]
+    detector = DeepSAD(epochs=1, pretrain_epochs=0, device="cpu").fit(images)
+    path = str(detector.save(tmp_path / "own"))
+    named = ["--data", "mnist", "--subset", "course", "--normal-class", "0"]
+    assert main(["evaluate", path, *named]) == 2
+    assert "has no threshold" in capsys.readouterr().err
+    assert main(["evaluate", path, *named, "--quantile", "0.9"]) == 2
+    assert "does not record the split" in capsys.readouterr().err
+    detector.calibrate(images).save(path)
+    assert main(["evaluate", path]) == 2
+    assert "does not record its data" in capsys.readouterr().err
+    assert report_of(capsys, "evaluate", path, *named)["quantile"] is None
+
+
+def test_results_go_to_stdout_and_progress_to_stderr(tmp_path, capsys):
+    path = tmp_path / "x.safetensors"
+    assert main(["train", *QUICK, "--normal-class", "1", "--out", str(path)]) == 0
+    out, err = capsys.readouterr()
+    assert "training: 100%" in err
+    assert "epoch" not in out
+    words = [line.split("  ")[0] for line in out.splitlines()]
+    assert words == [
+        "detector", "normal class", "AUROC", "threshold", "false alarms", "detection rate"
+    ]  # fmt: skip
+    assert f"detector        {path}\n" in out
+    assert "normal class    1 (1) of mnist, course\n" in out
+
+
+def test_a_class_can_be_given_by_name(trained, capsys):
+    named = ["evaluate", str(trained), "--data", "fashion_mnist", "--normal-class"]
+    assert report_of(capsys, *named, "Ankle boot")["normal_class"] == 9
+    assert main([*named, "Boot"]) == 2
+    assert "no class 'Boot'; choose from T-shirt/top, Trouser" in capsys.readouterr().err
+
+
+def test_threads_are_set(trained):
+    before = torch.get_num_threads()
+    try:
+        for threads in (1, 2):
+            assert main(["evaluate", str(trained), "--threads", str(threads)]) == 0
+            assert torch.get_num_threads() == threads
+    finally:
+        torch.set_num_threads(before)
+
+
+# --- errors ---------------------------------------------------------------------------------------
+
+BAD_REQUESTS = {
+    "no such class": (["--normal-class", "10"], r"normal_class must be in 0\.\.9.*got 10"),
+    "ratio": (["--labeled-ratio", "1.5"], r"labeled_anomaly_ratio must be in \[0, 1\), got 1.5"),
+    "too many": (["--labeled-ratio", "0.99"], "needs 24750 anomalies, but there are"),
+    "known is normal": (["--known-anomaly-classes", "0"], "contain the normal class 0"),
+    "epochs": (["--epochs", "0"], "epochs must be an integer of at least 1, got 0"),
+    "seed": (["--seed", "-1"], "seed must be an integer of at least 0, got -1"),
+    "no course subset": (["--data", "cifar10"], "cifar10 has no course subset"),
+    "device": (["--device", "abacus"], "device 'abacus' cannot be used here"),
+    "threads": (["--threads", "0"], "positive"),
+    "diverging": (["--lr", "1e30"], "training diverged in epoch 1"),
+}
+
+
+@pytest.mark.parametrize("case", BAD_REQUESTS)
+def test_a_bad_request_is_one_clear_line_and_writes_nothing(case, tmp_path, capsys):
+    options, message = BAD_REQUESTS[case]
+    assert main(["train", *QUICK, *options, "--out", str(tmp_path / "x.safetensors")]) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    last = err.splitlines()[-1]
+    assert last.startswith("error: ")
+    assert re.search(message, last)
+    assert "Traceback" not in err
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="asks for a device that must be missing")
+def test_a_device_that_is_not_there_is_an_error(trained, capsys):
+    assert main(["evaluate", str(trained), "--device", "cuda"]) == 2
+    assert "error: device 'cuda' cannot be used here: " in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("argv", "message"),
+    [
+        ([], "SUBCOMMAND"),
+        (["attic"], "invalid choice"),
+        (["train", "--data", "imagenet"], "invalid choice"),
+        (["train", "--quantile", "95"], "must lie between 0 and 1, got 95"),
+        (["train", "--quantile", "nan"], "must lie between 0 and 1, got nan"),
+        (["train", "--out", "model.pt"], "must end in .safetensors, got model.pt"),
+        (["train", "--epochs", "many"], "invalid int value"),
+        (["evaluate"], "PATH"),
+    ],
+)
+def test_wrong_arguments_end_with_status_2(argv, message, capsys):
+    with pytest.raises(SystemExit) as stop:
+        main(argv)
+    assert stop.value.code == 2
+    assert message in capsys.readouterr().err
+
+
+def test_an_existing_detector_is_overwritten_only_by_force(tmp_path, capsys, monkeypatch):
+    path = tmp_path / "x.safetensors"
+    path.write_bytes(b"precious")
+    argv = ["train", *QUICK, "--out", str(path)]
+    with monkeypatch.context() as patch:
+        patch.setattr(DeepSAD, "fit", lambda *_: pytest.fail("refused too late"))
+        assert main(argv) == 2
+    assert "exists already; overwrite it with --force" in capsys.readouterr().err
+    assert path.read_bytes() == b"precious"
+    assert main([*argv, "--force"]) == 0
+    assert DeepSAD.load(path).about_["normal_class"] == 0
+
+
+def test_a_place_that_cannot_be_written_is_refused_before_training(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(DeepSAD, "fit", lambda *_: pytest.fail("refused too late"))
+    (tmp_path / "folder.safetensors").mkdir()
+    (tmp_path / "file").touch()
+    for out, message in (
+        ("folder.safetensors", "is a folder"),
+        ("file/x.safetensors", "cannot write into"),
+    ):
+        assert main(["train", *QUICK, "--out", str(tmp_path / out)]) == 2
+        assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (None, "no detector at"),
+        (b"", "may be truncated"),
+        (b"\x80\x04\x95" + bytes(20), "looks like a pickle"),
+    ],
+)
+def test_a_file_that_is_no_detector_is_refused(content, message, tmp_path, capsys):
+    path = tmp_path / "x.safetensors"
+    if content is not None:
+        path.write_bytes(content)
+    assert main(["evaluate", str(path)]) == 2
+    err = capsys.readouterr().err
+    assert err.startswith("error: ")
+    assert message in err
+
+
+def test_a_record_in_another_form_is_refused(trained, tmp_path, capsys):
+    detector = DeepSAD.load(trained)
+    good = detector.about_
+    for change in ({"seed": "four"}, {"normal_class": [3]}, {"pollution": "much"}):
+        path = str(detector.save(tmp_path / "x", about=good | change))
+        assert main(["evaluate", path, "--quantile", "0.9"]) == 2, change
+        assert "error: the detector does not record the split" in capsys.readouterr().err
+
+
+def test_a_bug_keeps_its_traceback(monkeypatch):
+    def buggy(*_, **__):
+        raise AttributeError("a typo")
+
+    monkeypatch.setattr(datasets, "load", buggy)
+    with pytest.raises(AttributeError, match="a typo"):
+        main(["data"])
+
+
+# --- Ctrl-C ---------------------------------------------------------------------------------------
+
+
+def interrupt(*_, **__):
+    raise KeyboardInterrupt
+
+
+def test_ctrl_c_in_training_leaves_nothing_behind(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(DeepSAD, "fit", interrupt)
+    assert main(["train", *QUICK, "--out", str(tmp_path / "x.safetensors")]) == 130
+    assert capsys.readouterr().err.splitlines()[-1] == "interrupted"
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_ctrl_c_while_writing_keeps_the_old_file_whole(tmp_path, monkeypatch):
+    def half(_tensors, path, **_):
+        Path(path).write_bytes(b"half")
+        interrupt()
+
+    path = tmp_path / "x.safetensors"
+    path.write_bytes(b"the old one")
+    monkeypatch.setattr(checkpoints, "save_file", half)
+    assert main(["train", *QUICK, "--out", str(path), "--force"]) == 130
+    assert [p.name for p in tmp_path.iterdir()] == ["x.safetensors"]
+    assert path.read_bytes() == b"the old one"
+
+
+@pytest.mark.slow
+def test_a_real_ctrl_c(tmp_path):
+    command = [sys.executable, "-m", "badsad_lib", "train", *QUICK, "--epochs", "1000000"]
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    with subprocess.Popen(
+        command, cwd=tmp_path, env=environment, stderr=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as process:
+        assert process.stderr is not None
+        seen = b""
+        while b"epoch/s" not in seen and (more := process.stderr.read1(4096)):
+            seen += more
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=60)
+    assert process.returncode == 130, seen + err
+    assert out == b""
+    assert err.endswith(b"\ninterrupted\n")
+    assert list(tmp_path.iterdir()) == []
+
+
+# --- help -----------------------------------------------------------------------------------------
+
+
+def help_of(subcommand: str, capsys) -> dict[str, str]:
+    """Return the help text of each option, and of the example."""
+    with pytest.raises(SystemExit) as stop:
+        main([subcommand, "--help"])
+    assert stop.value.code == 0
+    _, *entries = re.split(r"\n(?=  --|Example)", capsys.readouterr().out)
+    return {entry.split()[0]: " ".join(entry.split()) for entry in entries}
+
+
+@pytest.mark.parametrize("subcommand", ["data", "train", "evaluate"])
+def test_help_explains_every_option_gives_defaults_and_an_example(subcommand, capsys):
+    texts = help_of(subcommand, capsys)
+    assert texts.pop("Example:").startswith(f"Example: python -m badsad_lib {subcommand} ")
+    assert len(texts) >= 3
+    for option, text in texts.items():
+        assert option in ("--fetch", "--force", "--json") or "(default: " in text, text
+
+
+def test_the_defaults_of_training_are_those_of_the_library(capsys):
+    texts = help_of("train", capsys)
+    for name in ("epochs", "pretrain_epochs", "eta", "lr", "precision", "seed"):
+        text, default = texts[f"--{name.replace('_', '-')}"], DeepSAD().params()[name]
+        assert f"(default: {default})" in text
+
+
+def test_as_a_program(tmp_path):
+    """One run in a process of its own: the module starts, from any folder."""
+    run = subprocess.run(
+        [sys.executable, "-m", "badsad_lib", "--version"],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert run.stdout == f"badsad_lib {badsad_lib.__version__}\n"
+
+
+# --- the README -----------------------------------------------------------------------------------
+
+README = ROOT / "README.md"
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", README.read_text("utf-8"), re.M | re.S)
+
+
+def console() -> list[tuple[list[str], str]]:
+    """Return the arguments of each `python -m badsad_lib` shown, and the output shown under it."""
+    runs = []
+    for entry in "".join(blocks("console")).split("$ ")[1:]:
+        command, _, output = entry.partition("\n")
+        program, argv = command.split(" -m badsad_lib ")
+        assert program == ".venv/bin/python"
+        runs.append((shlex.split(argv), output))
+    return runs
+
+
+def numbers(text: str) -> list[float]:
+    return [float(n) for n in re.findall(r"\d+(?:\.\d+)?", text.replace(",", ""))]
+
+
+def without_numbers(text: str) -> str:
+    return re.sub(r"[\d.,]+", "#", text)
+
+
+@pytest.mark.slow
+def test_the_readme_shows_what_the_commands_print(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    runs = console()
+    assert [argv[0] for argv, _ in runs] == ["data", "train", "evaluate"]
+    for argv, shown in runs:
+        assert main(argv) == 0
+        printed = capsys.readouterr().out.strip().splitlines()
+        for line, promised in zip(printed, shown.strip().splitlines(), strict=True):
+            assert without_numbers(line).split() == without_numbers(promised).split()
+            # The last digits differ between processors; a threshold is the least steady of all.
+            tolerance = (
+                {"rel": 0.5} if "threshold" in line else {"abs": 0.01 if "AUROC" in line else 4}
+            )
+            assert numbers(line) == pytest.approx(numbers(promised), **tolerance), line
+
+
+def test_the_lines_of_python_in_the_readme_run(capsys):
+    (lines,) = blocks("python")
+    quick = lines.replace("DeepSAD(seed=0)", "DeepSAD(seed=0, epochs=1, pretrain_epochs=0)")
+    assert quick != lines
+    exec(quick, {})
+    assert all(0 <= share <= 1 for share in numbers(capsys.readouterr().out))
+
+
+def test_the_readme_lists_the_targets_of_the_makefile():
+    targets = re.findall(r"^([a-z-]+):.*##", (ROOT / "Makefile").read_text("utf-8"), re.M)
+    listed = re.findall(r"^\| `make ([a-z-]+)` \|", README.read_text("utf-8"), re.M)
+    assert sorted(listed) == sorted(set(targets) - {"help", "setup"})
+
+
+def test_what_the_readme_points_to_is_there():
+    text = README.read_text("utf-8")
+    links = re.findall(r"\]\(([^)#]+)\)", text) + re.findall(r'src="([^"]+)"', text)
+    local = [link for link in links if not link.startswith("https://")]
+    assert len(local) >= 5
+    for link in local:
+        assert (ROOT / link).exists(), link
+
+
+@pytest.mark.parametrize("table", ["detector", "speed"])
+def test_the_readme_has_a_place_for_each_table(table):
+    text = README.read_text("utf-8")
+    assert text.count(f"<!-- table:{table} -->\n") == text.count(f"<!-- /table:{table} -->\n") == 1
+    assert text.index(f"<!-- table:{table} -->") < text.index(f"<!-- /table:{table} -->")
