@@ -28,7 +28,6 @@ import re
 import sys
 import time
 import traceback
-import uuid
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
@@ -370,7 +369,5 @@ def cached(
         name: tensor.detach().cpu().clone(memory_format=torch.contiguous_format)
         for name, tensor in compute().items()
     }
-    # A name that no other process or thread, here or on another machine, can have chosen.
-    own = path.with_name(f".{path.stem}.{uuid.uuid4().hex}.safetensors")
-    checkpoints.save(own, tensors, _scalars(key)).replace(path)
+    checkpoints.save(path, tensors, _scalars(key))
     return tensors

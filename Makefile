@@ -1,0 +1,67 @@
+# Two commands matter: `make book` builds the site, `make test` checks everything.
+# Every target sets up .venv by itself (tools/setup.sh) and works offline from then on.
+# Written for GNU make 3.81, which is what macOS ships.
+
+ifneq (3.81,$(firstword $(sort 3.81 $(MAKE_VERSION))))
+$(error GNU make 3.81 or newer is needed, this is $(MAKE_VERSION). Debian and Ubuntu: apt-get install make)
+endif
+
+PYTHON ?= python3
+WORKERS ?= 2
+PORT ?= 8000
+LESSON ?=
+
+PY := .venv/bin/python
+PYTEST := $(PY) -m pytest
+
+# What the shell around make happens to set must not reach the course.
+unexport PYTHONPATH PYTHONHOME JUPYTER_PATH MPLBACKEND
+export IPYTHONDIR := $(CURDIR)/_build/ipython
+
+# The workers share the cores: one thread each, or they fight.
+one_thread := OMP_NUM_THREADS=1
+
+.DEFAULT_GOAL := help
+.PHONY: help setup book test test-fast lint execute serve bench clean
+
+help: ## list the targets
+	@echo "make TARGET, with TARGET one of"
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1|\2/p' Makefile | \
+		while IFS='|' read -r name what; do printf '%-12s %s\n' "$$name" "$$what"; done
+	@echo "Options: PYTHON=python3.12 (to make .venv with), WORKERS=2 (tests), PORT=8000 (serve),"
+	@echo "         LESSON=book/2_deepsad.ipynb (execute only this one)"
+
+setup: ## make .venv and install the pinned packages, if that is still to do
+	@sh tools/setup.sh "$(PYTHON)" && mkdir -p _build
+
+book: setup ## build the site into _build/html, warnings are errors
+	$(PY) -m tools.build_book
+
+test: lint book ## everything: lint, unit tests, notebooks, guards, site, browser
+	$(one_thread) $(PYTEST) book tests --nbval-lax --nbval-current-env \
+		--nbval-cell-timeout=300 -n $(WORKERS) --dist loadscope
+
+test-fast: lint ## lint and unit tests, without notebooks, site and browser
+	$(one_thread) $(PYTEST) tests --ignore=tests/book --ignore=tests/site -m "not slow" \
+		-n $(WORKERS) --dist loadscope
+
+lint: setup ## ruff and mypy
+	$(PY) -m ruff check .
+	$(PY) -m mypy
+
+execute: setup ## run the lessons, store outputs and seconds in place
+	$(PY) -m tools.execute $(LESSON)
+
+serve: setup ## show the built site at http://localhost:8000 (PORT=...)
+	@test -f _build/html/index.html || $(MAKE) book
+	@echo "http://localhost:$(PORT)/  (Ctrl+C stops)"
+	@$(PY) -m http.server --bind 127.0.0.1 --directory _build/html $(PORT)
+
+bench: setup ## print the speed of pretraining, training and scoring
+	$(PY) benchmarks/speed.py
+
+clean: ## remove what was built, but not .venv
+	rm -rf _build .pytest_cache .ruff_cache .mypy_cache .hypothesis
+	find . -path ./.venv -prune -o \( -name __pycache__ -o -name .ipynb_checkpoints \) \
+		-type d -prune -exec rm -rf {} +
+	@echo "Kept: .venv (rm -rf .venv removes it)."

@@ -1,0 +1,1 @@
+"""Scripts behind the Makefile; run as ``python -m tools.NAME`` from the repository root."""
