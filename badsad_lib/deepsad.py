@@ -203,7 +203,9 @@ class DeepSAD:
     epochs, lr, batch_size, weight_decay
         DeepSAD training: Adam with a learning rate that falls to zero along a cosine.
     pretrain_epochs, pretrain_lr, pretrain_weight_decay
-        Autoencoder pretraining; 0 epochs start from random weights.
+        Autoencoder pretraining. 0 epochs, the default, start from random weights:
+        at the lengths used here pretraining that works did not pay
+        (``benchmarks/results/detector.csv``).
     precision
         ``fp32``, or ``bf16`` for mixed precision where the processor has it.
     device
@@ -239,7 +241,7 @@ class DeepSAD:
         lr: float = 1e-3,
         batch_size: int = 128,
         weight_decay: float = 0.5e-6,
-        pretrain_epochs: int = 10,
+        pretrain_epochs: int = 0,
         pretrain_lr: float = 1e-3,
         pretrain_weight_decay: float = 0.5e-3,
         precision: str = "fp32",
@@ -324,7 +326,8 @@ class DeepSAD:
         Raises
         ------
         TypeError, ValueError
-            Images or labels that :func:`check_images` or :func:`check_semi_labels` refuse.
+            What :func:`~badsad_lib.images.check_images` or
+            :func:`~badsad_lib.images.check_semi_labels` refuse.
         """
         images = check_images(images)
         if len(images) < 2:

@@ -156,9 +156,7 @@ make = pytest.mark.skipif(shutil.which("make") is None, reason="make is not inst
 def run_make(clone: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     command = ["make", *arguments]
     env = {key: value for key, value in os.environ.items() if not key.startswith("MAKE")}
-    return subprocess.run(
-        command, cwd=clone, env=env, capture_output=True, text=True, check=False
-    )
+    return subprocess.run(command, cwd=clone, env=env, capture_output=True, text=True, check=False)
 
 
 @make
@@ -203,4 +201,3 @@ def test_requirements_are_pinned_and_agree_with_the_constraints() -> None:
     required, tested = pins("requirements.txt"), pins("constraints.txt")
     assert required.items() <= tested.items()
     assert not any("+" in version for version in tested.values())
-

@@ -41,9 +41,7 @@ Three.
 
 
 def code(source: str, count: int, *outputs: NotebookNode, **metadata: Any) -> NotebookNode:
-    return v4.new_code_cell(
-        source, execution_count=count, outputs=list(outputs), metadata=metadata
-    )
+    return v4.new_code_cell(source, execution_count=count, outputs=list(outputs), metadata=metadata)
 
 
 def stdout(text: str) -> NotebookNode:

@@ -68,6 +68,7 @@ def browser() -> Iterator[Browser]:
 def visit(browser: Browser, file: Path, scheme: str = "light") -> Iterator[Visit]:
     """Open a file and wait until math and fonts have settled."""
     context = browser.new_context(color_scheme=scheme, viewport={"width": 1280, "height": 900})
+    context.set_default_timeout(120_000)  # a busy machine is no error
     visit = Visit(context.new_page())
     visit.page.on("request", lambda sent: visit.requests.append(sent.url))
     visit.page.on("pageerror", lambda error: visit.errors.append(str(error)))

@@ -1,0 +1,289 @@
+"""What a detector is worth, and what a backdoor in it does. Higher scores are more anomalous.
+
+An attack's numbers mean little alone. A detector that has gone blind lets every
+triggered anomaly pass; a trigger that covers half the image hides anything from
+anyone. So :func:`backdoor_report` measures the attack beside its controls.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+from sklearn.metrics import roc_auc_score
+from torch import Tensor
+
+from badsad_lib.deepsad import DeepSAD, threshold_at
+from badsad_lib.splits import Split
+from badsad_lib.triggers import Blend, Trigger, apply_trigger, stealth
+
+__all__ = [
+    "BackdoorReport",
+    "attack_success_rate",
+    "auroc",
+    "backdoor_report",
+    "control_triggers",
+    "detection_rate",
+    "threshold_at",
+]
+
+Scores = NDArray[np.float64]
+QUANTILES = (0.90, 0.95, 0.99)
+
+
+def _scores(values: ArrayLike, name: str) -> Scores:
+    scores = np.asarray(values, dtype=np.float64)
+    if scores.ndim != 1 or scores.size == 0:
+        raise ValueError(f"{name} must be a non-empty 1-D array of scores, got {scores.shape}")
+    if np.isnan(scores).any():
+        raise ValueError(f"{name} contains NaN: the detector that gave these scores is broken")
+    return scores
+
+
+def auroc(normal_scores: ArrayLike, anomaly_scores: ArrayLike) -> float:
+    """Area under the ROC curve: the chance that an anomaly outscores a normal image.
+
+    Parameters
+    ----------
+    normal_scores, anomaly_scores
+        1-D, not empty. Ties count one half.
+
+    Returns
+    -------
+    float
+        In [0, 1]; 0.5 is guessing.
+    """
+    normal = _scores(normal_scores, "normal_scores")
+    anomaly = _scores(anomaly_scores, "anomaly_scores")
+    truth = np.r_[np.zeros(len(normal)), np.ones(len(anomaly))]
+    return float(roc_auc_score(truth, np.r_[normal, anomaly]))
+
+
+def detection_rate(anomaly_scores: ArrayLike, threshold: float) -> float:
+    """Share of the scores strictly above ``threshold``: in [0, 1].
+
+    On anomalies this is the detection rate; on normal images, the false-alarm rate.
+    """
+    return float(np.mean(_scores(anomaly_scores, "anomaly_scores") > threshold))
+
+
+def attack_success_rate(
+    anomaly_scores: ArrayLike, triggered_scores: ArrayLike, threshold: float
+) -> float:
+    """ASR: among anomalies flagged without the trigger, the share that passes with it.
+
+    Parameters
+    ----------
+    anomaly_scores, triggered_scores
+        Scores of the same anomalies, in the same order, without and with the trigger.
+    threshold
+        Flagged means a score strictly above it.
+
+    Returns
+    -------
+    float
+        In [0, 1]; NaN where nothing was flagged to begin with.
+    """
+    before = _scores(anomaly_scores, "anomaly_scores")
+    after = _scores(triggered_scores, "triggered_scores")
+    if before.shape != after.shape:
+        raise ValueError(
+            f"both must score the same anomalies, got {len(before)} and {len(after)} scores"
+        )
+    flagged = before > threshold
+    return float(np.mean(after[flagged] <= threshold)) if flagged.any() else math.nan
+
+
+# --- controls ------------------------------------------------------------------------------------
+
+
+def _turned(trigger: Trigger) -> Trigger:
+    def turned(images: Tensor) -> Tensor:
+        # A quarter turn keeps the shape of square images only.
+        quarter = 1 if images.shape[2] == images.shape[3] else 2
+        return trigger(images.rot90(quarter, (2, 3))).rot90(-quarter, (2, 3))
+
+    return turned
+
+
+def _same_energy(trigger: Trigger, seed: int | None) -> Trigger:
+    def disturb(images: Tensor) -> Tensor:
+        _, channels, height, width = images.shape
+        if seed is None:
+            pattern = Blend(pattern="rings").draw(channels, height, width) * 2 - 1
+        else:
+            generator = torch.Generator().manual_seed(seed)
+            pattern = torch.randn(channels, height, width, generator=generator)
+        pattern = pattern.to(images)
+        energy = (trigger(images.clone()) - images).flatten(1).norm(dim=1).view(-1, 1, 1, 1)
+        return (images + pattern / pattern.norm() * energy).clamp(0, 1)
+
+    return disturb
+
+
+def control_triggers(trigger: Trigger) -> dict[str, Trigger]:
+    """Triggers that ``trigger`` must not be confused with, each derived from it.
+
+    ``turned``: the same, turned by a quarter (a patch lands in another corner, waves
+    run along rows). ``noise`` and ``rings``: another pattern that changes each
+    image by as much in the L2 norm.
+    """
+    return {
+        "turned": _turned(trigger),
+        "noise": _same_energy(trigger, seed=12345),
+        "rings": _same_energy(trigger, seed=None),
+    }
+
+
+# --- the report ----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class BackdoorReport:
+    """Everything measured about one backdoored detector, at one threshold quantile.
+
+    Rates are shares in [0, 1]. The threshold tau is the ``quantile`` of the
+    detector's own scores on held-out normal images.
+    """
+
+    quantile: float
+    threshold: float
+    auroc: float  # the victim, clean test images
+    clean_auroc: float  # the clean twin
+    auroc_drop: float  # clean twin minus victim
+    detection_rate: float
+    detection_drop: float  # clean twin minus victim
+    false_alarms: float  # clean test normals above tau
+    triggered_false_alarms: float  # the same normals with the trigger
+    asr: float  # flagged anomalies that pass with the trigger
+    asr_unconditional: float  # all anomalies that pass with the trigger
+    triggered_auroc: float  # clean normals against triggered anomalies
+    control_asr: float  # the same trigger on the clean twin
+    sham_asr: float  # the trigger on a twin backdoored with another one; NaN without one
+    other_asr: Mapping[str, float]  # other triggers on the victim
+    asr_at: Mapping[float, float]  # ASR at each quantile of QUANTILES
+    psnr: float
+    ssim: float
+    linf: float
+
+    @property
+    def worst_other_asr(self) -> float:
+        """Highest ASR that a trigger reaches which the victim was not trained on."""
+        return max(self.other_asr.values(), default=math.nan)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return all of it as plain, nested Python values."""
+        return {**asdict(self), "other_asr": dict(self.other_asr), "asr_at": dict(self.asr_at)}
+
+    def to_row(self) -> dict[str, float]:
+        """Return all of it as one flat row of a table."""
+        row = {k: v for k, v in self.to_dict().items() if not isinstance(v, dict)}
+        row |= {f"asr_{name}": value for name, value in self.other_asr.items()}
+        row |= {f"asr_at_{round(q * 100)}": value for q, value in self.asr_at.items()}
+        return row
+
+    def __str__(self) -> str:
+        sham = "not measured" if math.isnan(self.sham_asr) else f"ASR {self.sham_asr:.3f}"
+        others = ", ".join(f"{name} {value:.3f}" for name, value in self.other_asr.items())
+        quantiles = ", ".join(f"{value:.3f} at {q:.2f}" for q, value in self.asr_at.items())
+        lines = {
+            "threshold": f"{self.threshold:.4f} ({self.quantile:.2f} quantile of held-out normals)",
+            "AUROC": f"{self.auroc:.4f} (clean twin {self.clean_auroc:.4f})",
+            "detection rate": f"{self.detection_rate:.3f} "
+            f"(clean twin {self.detection_rate + self.detection_drop:.3f})",
+            "false alarms": f"{self.false_alarms:.3f} "
+            f"(on triggered normals {self.triggered_false_alarms:.3f})",
+            "ASR": f"{self.asr:.3f} (of all anomalies {self.asr_unconditional:.3f})",
+            "ASR by quantile": quantiles,
+            "triggered AUROC": f"{self.triggered_auroc:.3f} (0.5: looks normal)",
+            "same trigger, clean twin": f"ASR {self.control_asr:.3f}",
+            "other triggers, victim": f"ASR {others}",
+            "trigger on sham twin": sham,
+            "visibility": f"PSNR {self.psnr:.1f} dB, SSIM {self.ssim:.3f}, L-inf {self.linf:.3f}",
+        }
+        return "\n".join(f"{name:<26}{text}" for name, text in lines.items())
+
+
+def backdoor_report(
+    victim: DeepSAD,
+    clean: DeepSAD,
+    split: Split,
+    trigger: Trigger,
+    *,
+    quantile: float = 0.95,
+    sham: DeepSAD | None = None,
+    other_triggers: Mapping[str, Trigger] | None = None,
+) -> BackdoorReport:
+    """Measure a backdoored detector beside its controls.
+
+    Parameters
+    ----------
+    victim, clean
+        The detector under test, and its clean twin: same data, semi-labels,
+        pretraining, number of steps, ordinary objective.
+    split
+        Thresholds come from ``val_images``, everything else from the test images.
+    trigger
+        What the victim was trained on (an optimized trigger: with its pattern).
+    quantile
+        Of the held-out normal scores, in (0, 1).
+    sham
+        A twin attacked in the same way with another trigger, if there is one.
+    other_triggers
+        By name; :func:`control_triggers` by default.
+    """
+    normal = split.test_images[~split.test_is_anomaly]
+    anomalies = split.test_images[split.test_is_anomaly]
+    triggered = apply_trigger(trigger, anomalies)
+    others = control_triggers(trigger) if other_triggers is None else other_triggers
+
+    held_out = victim.decision_function(split.val_images)
+    tau = threshold_at(held_out, quantile)
+    normal_scores, scores = victim.decision_function(normal), victim.decision_function(anomalies)
+    triggered_scores = victim.decision_function(triggered)
+
+    def asr_on(detector: DeepSAD) -> float:
+        return attack_success_rate(
+            detector.decision_function(anomalies),
+            detector.decision_function(triggered),
+            threshold_at(detector.decision_function(split.val_images), quantile),
+        )
+
+    clean_tau = threshold_at(clean.decision_function(split.val_images), quantile)
+    clean_scores = clean.decision_function(anomalies)
+    clean_auroc = auroc(clean.decision_function(normal), clean_scores)
+    area, detected = auroc(normal_scores, scores), detection_rate(scores, tau)
+    return BackdoorReport(
+        quantile=quantile,
+        threshold=tau,
+        auroc=area,
+        clean_auroc=clean_auroc,
+        auroc_drop=clean_auroc - area,
+        detection_rate=detected,
+        detection_drop=detection_rate(clean_scores, clean_tau) - detected,
+        false_alarms=detection_rate(normal_scores, tau),
+        triggered_false_alarms=detection_rate(
+            victim.decision_function(apply_trigger(trigger, normal)), tau
+        ),
+        asr=attack_success_rate(scores, triggered_scores, tau),
+        asr_unconditional=1 - detection_rate(triggered_scores, tau),
+        triggered_auroc=auroc(normal_scores, triggered_scores),
+        control_asr=asr_on(clean),
+        sham_asr=math.nan if sham is None else asr_on(sham),
+        other_asr={
+            name: attack_success_rate(
+                scores, victim.decision_function(apply_trigger(other, anomalies)), tau
+            )
+            for name, other in others.items()
+        },
+        asr_at={
+            q: attack_success_rate(scores, triggered_scores, threshold_at(held_out, q))
+            for q in QUANTILES
+        },
+        **stealth(trigger, split.test_images),
+    )

@@ -1,0 +1,331 @@
+"""Triggers: small changes to an image that a backdoored detector has learned to obey.
+
+A trigger is any callable that maps float images (N, C, H, W) in [0, 1] to images
+of the same shape and range, the same way every time. Those here are frozen
+dataclasses: what you print is what was used. They know nothing of detectors.
+
+:func:`apply_trigger` is the door through which the rest of the library uses one:
+it takes images as they travel (uint8), checks what the trigger returns, and
+rounds to 8 bits again, since a trigger that does not survive a PNG is none.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from badsad_lib.images import check_images, to_float, to_uint8
+
+Trigger = Callable[[Tensor], Tensor]
+
+POSITIONS = ("top-left", "top-right", "bottom-left", "bottom-right", "center")
+PATTERNS = ("noise", "rings")
+
+
+def _check_share(name: str, value: float) -> None:
+    if not (isinstance(value, (int, float)) and 0 < value <= 1):
+        raise ValueError(f"{name} must lie in (0, 1], got {value!r}")
+
+
+def _check_positive(name: str, value: float) -> None:
+    if not (isinstance(value, (int, float)) and math.isfinite(value) and value > 0):
+        raise ValueError(f"{name} must be a finite number above 0, got {value!r}")
+
+
+def _check_count(name: str, value: int, least: int) -> None:
+    if not isinstance(value, int) or value < least:
+        raise ValueError(f"{name} must be a whole number of at least {least}, got {value!r}")
+
+
+@dataclass(frozen=True)
+class Patch:
+    """A square of one gray level, the trigger of BadNets (Gu et al., arXiv 1708.06733).
+
+    Parameters
+    ----------
+    size
+        Side in pixels.
+    value
+        Gray level in [0, 1]; 1 is white.
+    position
+        A corner or the center: one of ``POSITIONS``.
+    margin
+        Pixels between the patch and the border (ignored in the center).
+    """
+
+    size: int = 3
+    value: float = 1.0
+    position: str = "bottom-right"
+    margin: int = 1
+
+    def __post_init__(self) -> None:
+        _check_count("size", self.size, 1)
+        _check_count("margin", self.margin, 0)
+        if not 0 <= self.value <= 1:
+            raise ValueError(f"value must lie in [0, 1], got {self.value}")
+        if self.position not in POSITIONS:
+            raise ValueError(f"position must be one of {POSITIONS}, got {self.position!r}")
+
+    def _start(self, length: int, at_end: bool) -> int:
+        margin = 0 if self.position == "center" else self.margin
+        if self.size + margin > length:
+            raise ValueError(
+                f"a patch of {self.size} pixels with margin {margin} does not fit "
+                f"into {length} pixels"
+            )
+        if self.position == "center":
+            return (length - self.size) // 2
+        return length - margin - self.size if at_end else margin
+
+    def __call__(self, images: Tensor) -> Tensor:
+        """Map float images (N, C, H, W) in [0, 1] to triggered ones."""
+        top = self._start(images.shape[2], "bottom" in self.position)
+        left = self._start(images.shape[3], "right" in self.position)
+        images = images.clone()
+        images[:, :, top : top + self.size, left : left + self.size] = self.value
+        return images
+
+
+@dataclass(frozen=True)
+class Blend:
+    """A whole-image pattern, mixed in (Blended attack, Chen et al., arXiv 1712.05526).
+
+    Parameters
+    ----------
+    alpha
+        Share of the pattern in (0, 1]: the result is (1 - alpha) * image + alpha * pattern.
+    pattern
+        ``noise``: uniform random pixels; ``rings``: drawn concentric rings.
+    seed
+        Which noise.
+    """
+
+    alpha: float = 0.2
+    pattern: str = "noise"
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        _check_share("alpha", self.alpha)
+        if self.pattern not in PATTERNS:
+            raise ValueError(f"pattern must be one of {PATTERNS}, got {self.pattern!r}")
+
+    def draw(self, channels: int, height: int, width: int) -> Tensor:
+        """Return the pattern alone: (C, H, W) in [0, 1]."""
+        if self.pattern == "noise":
+            generator = torch.Generator().manual_seed(self.seed)
+            return torch.rand(channels, height, width, generator=generator)
+        rows = torch.arange(height).view(-1, 1) - (height - 1) / 2
+        columns = torch.arange(width).view(1, -1) - (width - 1) / 2
+        rings = 0.5 + 0.5 * torch.cos(torch.hypot(rows, columns) * (2 * math.pi / 7))
+        return rings.expand(channels, height, width)
+
+    def __call__(self, images: Tensor) -> Tensor:
+        """Map float images (N, C, H, W) in [0, 1] to triggered ones."""
+        pattern = self.draw(images.shape[1], images.shape[2], images.shape[3]).to(images)
+        return torch.lerp(images, pattern.expand_as(images), self.alpha)
+
+
+@dataclass(frozen=True)
+class Sinusoid:
+    """A faint wave along the columns (SIG, Barni et al., arXiv 1902.11237).
+
+    Parameters
+    ----------
+    amplitude
+        In (0, 1]; 20 / 255 by default.
+    frequency
+        Full waves across the image, above 0. Below half the width: at exactly half
+        every column falls on a zero of the wave.
+    """
+
+    amplitude: float = 20 / 255
+    frequency: float = 6.0
+
+    def __post_init__(self) -> None:
+        _check_share("amplitude", self.amplitude)
+        _check_positive("frequency", self.frequency)
+
+    def __call__(self, images: Tensor) -> Tensor:
+        """Map float images (N, C, H, W) in [0, 1] to triggered ones."""
+        width = images.shape[3]
+        phase = torch.arange(width, device=images.device) * (2 * math.pi * self.frequency / width)
+        return (images + self.amplitude * torch.sin(phase).to(images)).clamp(0, 1)
+
+
+@dataclass(frozen=True)
+class Warp:
+    """A smooth, small displacement of the pixels (WaNet, Nguyen and Tran, arXiv 2102.10369).
+
+    Parameters
+    ----------
+    cells
+        The displacement is drawn on a grid of ``cells`` x ``cells`` points, at least 2.
+    strength
+        Mean displacement in pixels at those points, above 0.
+    seed
+        Which displacement.
+    """
+
+    cells: int = 4
+    strength: float = 0.5
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        _check_count("cells", self.cells, 2)
+        _check_positive("strength", self.strength)
+
+    def __call__(self, images: Tensor) -> Tensor:
+        """Map float images (N, C, H, W) in [0, 1] to triggered ones."""
+        height, width = images.shape[2:]
+        generator = torch.Generator().manual_seed(self.seed)
+        coarse = torch.rand(1, 2, self.cells, self.cells, generator=generator) * 2 - 1
+        coarse = coarse / coarse.abs().mean() * self.strength
+        shift = F.interpolate(coarse, (height, width), mode="bicubic", align_corners=True)
+        # grid_sample measures in half images, x before y.
+        shift = shift.permute(0, 2, 3, 1) * torch.tensor([2 / width, 2 / height])
+        still = F.affine_grid(torch.eye(2, 3)[None], [1, 1, height, width], align_corners=False)
+        grid = (still + shift).to(images).expand(len(images), -1, -1, -1)
+        warped = F.grid_sample(images, grid, padding_mode="border", align_corners=False)
+        return warped.clamp(0, 1)
+
+
+@dataclass(frozen=True)
+class Universal:
+    """One additive pattern for all images, no pixel changed by more than ``epsilon``.
+
+    Without a pattern it is a wish: an attack that controls training optimizes the
+    pattern together with the detector and hands back the trigger with its pattern.
+
+    Parameters
+    ----------
+    epsilon
+        Bound on the change of any pixel, in (0, 1]; 8 / 255 by default.
+    pattern
+        (C, H, W) in [-epsilon, epsilon], or None.
+    """
+
+    epsilon: float = 8 / 255
+    pattern: Tensor | None = field(default=None, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        _check_share("epsilon", self.epsilon)
+        if self.pattern is None:
+            return
+        largest = float(self.pattern.abs().max())
+        if not largest <= self.epsilon * 1.0001:  # true for NaN, too
+            raise ValueError(
+                f"pattern must stay within +-{self.epsilon:g}, got up to {largest:g}; "
+                "clamp it first"
+            )
+
+    def __repr__(self) -> str:
+        shape = None if self.pattern is None else tuple(self.pattern.shape)
+        return f"Universal(epsilon={self.epsilon!r}, pattern={shape})"
+
+    def __call__(self, images: Tensor) -> Tensor:
+        """Map float images (N, C, H, W) in [0, 1] to triggered ones."""
+        if self.pattern is None:
+            raise ValueError(
+                "this Universal trigger has no pattern yet: an attack finds it "
+                "(BadSAD(...).attack(...), then use the attack's trigger_)"
+            )
+        return (images + self.pattern.to(images)).clamp(0, 1)
+
+
+def apply_trigger(trigger: Trigger, images: Tensor) -> Tensor:
+    """Put ``trigger`` on images (N, C, H, W) and check that what comes back is images.
+
+    Parameters
+    ----------
+    trigger
+        Any callable of the shape described at the top of this module.
+    images
+        uint8 or float in [0, 1].
+
+    Returns
+    -------
+    Tensor
+        Same shape and dtype: uint8 in, uint8 out.
+
+    Raises
+    ------
+    TypeError, ValueError
+        The trigger is not callable, or returns another shape, values outside
+        [0, 1] or NaN.
+    """
+    if not callable(trigger):
+        raise TypeError(f"a trigger must be callable, got {type(trigger).__name__}")
+    images = check_images(images)
+    before = to_float(images)
+    after = trigger(before.clone())
+    if not isinstance(after, Tensor) or after.shape != before.shape:
+        got = tuple(after.shape) if isinstance(after, Tensor) else type(after).__name__
+        raise ValueError(
+            f"the trigger must keep the shape {tuple(before.shape)}, it returned {got}"
+        )
+    if not after.is_floating_point():
+        raise TypeError(f"the trigger must return float images in [0, 1], got {after.dtype}")
+    after = check_images(after, name="the trigger's output")
+    return to_uint8(after) if images.dtype == torch.uint8 else after
+
+
+# --- how visible is it? -------------------------------------------------------------------------
+
+
+def linf(before: Tensor, after: Tensor) -> Tensor:
+    """Largest change of any pixel of each image: (N,) in [0, 1]."""
+    return (to_float(after) - to_float(before)).abs().flatten(1).amax(dim=1)
+
+
+def psnr(before: Tensor, after: Tensor) -> Tensor:
+    """Peak signal-to-noise ratio of each image in dB: (N,), higher is less visible.
+
+    Infinite for an unchanged image. 10 log10(1 / mean squared change).
+    """
+    error = (to_float(after) - to_float(before)).square().flatten(1).mean(dim=1)
+    return -10 * torch.log10(error)
+
+
+def ssim(before: Tensor, after: Tensor) -> Tensor:
+    """Structural similarity of each image: (N,) in [-1, 1], 1 for an unchanged image.
+
+    Wang et al. 2004, with their 11x11 Gaussian window (sigma 1.5) and constants,
+    over windows that lie within the image; mean over channels and positions.
+    Images must be at least 11x11 pixels.
+    """
+    x, y = to_float(before), to_float(after)
+    channels = x.shape[1]
+    if min(x.shape[2:]) < 11:
+        raise ValueError(f"SSIM needs at least 11x11 pixels, got {tuple(x.shape[2:])}")
+    bell = torch.exp(-torch.arange(-5.0, 6.0).square() / (2 * 1.5**2)).to(x)
+    bell = bell / bell.sum()
+    window = torch.outer(bell, bell).expand(channels, 1, 11, 11)
+
+    def blur(image: Tensor) -> Tensor:
+        return F.conv2d(image, window, groups=channels)
+
+    mean_x, mean_y = blur(x), blur(y)
+    var_x, var_y = blur(x * x) - mean_x**2, blur(y * y) - mean_y**2
+    covariance = blur(x * y) - mean_x * mean_y
+    c1, c2 = 0.01**2, 0.03**2
+    similarity = ((2 * mean_x * mean_y + c1) * (2 * covariance + c2)) / (
+        (mean_x**2 + mean_y**2 + c1) * (var_x + var_y + c2)
+    )
+    return similarity.flatten(1).mean(dim=1)
+
+
+def stealth(trigger: Trigger, images: Tensor) -> dict[str, float]:
+    """Mean PSNR (dB), mean SSIM and largest L-infinity change that ``trigger`` makes."""
+    after = apply_trigger(trigger, images)
+    changed = linf(images, after) > 0
+    peak = psnr(images[changed], after[changed]).mean() if changed.any() else torch.tensor(math.inf)
+    return {
+        "psnr": float(peak),
+        "ssim": float(ssim(images, after).mean()),
+        "linf": float(linf(images, after).max()),
+    }

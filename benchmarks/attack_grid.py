@@ -1,0 +1,231 @@
+"""The attack, measured: one row a run, every setting and every metric, into ``results/``.
+
+    python benchmarks/attack_grid.py TABLE [TABLE ...] [--jobs 2] [--seeds 1] [--classes 0 1 ...]
+
+Tables:
+
+``main``       BadSAD.extended under every trigger, and at poison rate 0.02
+``ablation``   alignment alone (each estimator), concentration alone, both (``basic``),
+               with randomized content, with contrast (``extended``)
+``data_only``  clean-label poisoning without control of the training: every trigger at
+               poison rates 0.1, 0.3 and 1.0, with and without randomized content
+``hard``       BadSAD.extended where one anomaly class is known instead of all
+``mnist``      BadSAD.extended on MNIST
+``cifar10``    BadSAD.extended on CIFAR-10, where its files are
+
+Detectors are kept in ``_build/detectors`` (clean twins serve many rows; the victim of
+one trigger is the sham twin of another). A grid that was killed goes on where it
+stopped. ``--subset full`` needs the whole data set, see ``data/README.md``.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from badsad_lib import DeepSAD, checkpoints, datasets, metrics, splits
+from badsad_lib.attacks import BadSAD, DataPoisoning, optimize_against
+from badsad_lib.experiments import cached, run_grid, run_key
+from badsad_lib.images import to_float
+from badsad_lib.triggers import Blend, Patch, Sinusoid, Trigger, Universal, Warp, apply_trigger
+
+RESULTS = Path(__file__).parent / "results"
+KEPT = Path(__file__).parent.parent / "_build" / "detectors"
+
+TRIGGERS: dict[str, Trigger] = {
+    "patch": Patch(),
+    "blend": Blend(alpha=0.2),
+    "rings": Blend(alpha=0.2, pattern="rings"),
+    "sinusoid": Sinusoid(),
+    "warp": Warp(),
+    "universal": Universal(),
+}
+# The victim of the trigger on the right is the sham twin of the one on the left.
+SHAM = {"patch": "blend"}
+ALONE = {"alignment_weight": 0.0, "concentration_weight": 0.0, "randomize": False}
+METHODS: dict[str, dict[str, Any]] = {
+    **{
+        f"alignment {kind}": {**ALONE, "alignment": kind, "alignment_weight": 1.0}
+        for kind in ("mean", "gaussian", "sliced", "mmd")
+    },
+    "concentration": {**ALONE, "concentration_weight": 1.0},
+}
+
+
+def attack_for(setting: dict[str, Any], trigger: Trigger) -> BadSAD | DataPoisoning:
+    """Build the attack that a row names."""
+    method, rate, seed = setting["method"], setting["poison_rate"], setting["seed"]
+    if method == "data only":
+        return DataPoisoning(trigger, rate, randomize=setting["randomize"], seed=seed)
+    if method == "basic":
+        return BadSAD.basic(trigger, rate, seed)
+    extended = BadSAD.extended(trigger, rate, seed)
+    if method == "extended":
+        return extended
+    if method == "basic + randomization":
+        return BadSAD(**{**vars(extended), "contrast_weight": 0.0})
+    return BadSAD(**{**vars(extended), "contrast_weight": 0.0, **METHODS[method]})
+
+
+class Task:
+    """What a row is about; its detectors come from the folder of kept ones or are made."""
+
+    def __init__(self, setting: dict[str, Any]) -> None:
+        self.setting = setting
+        self.where = {k: setting[k] for k in ("data", "subset", "known", "normal_class", "seed")}
+        data = datasets.load(setting["data"], setting["subset"])
+        next_class = (setting["normal_class"] + 1) % len(data.class_names)
+        self.split = splits.one_vs_rest(
+            data,
+            setting["normal_class"],
+            known_anomaly_classes=[next_class] if setting["known"] == "next" else None,
+            seed=setting["seed"],
+        )
+        network = "mnist" if setting["data"] == "mnist" else "auto"
+        self.plain = DeepSAD(network=network, seed=setting["seed"])
+        self._initial: dict[str, Any] | None = None
+
+    @property
+    def initial_state(self) -> dict[str, Any]:
+        """Pretrained weights, computed once and shared by all detectors of the task."""
+        if self._initial is None:
+            key = {**self.where, "what": "pretrained"}
+            images = self.split.train_images
+            self._initial = cached(KEPT, key, lambda: self.plain.pretrain(images))
+        return self._initial
+
+    def clean(self) -> DeepSAD:
+        """Return the clean twin."""
+        path = KEPT / f"{run_key({**self.where, 'what': 'clean'})}.safetensors"
+        if not path.exists():
+            detector = DeepSAD(**self.plain.params())
+            detector.fit(
+                self.split.train_images, self.split.train_labels, initial_state=self.initial_state
+            )
+            detector.save(path)
+        return DeepSAD.load(path)
+
+    def victim(self, **changes: Any) -> tuple[DeepSAD, Trigger]:
+        """Return the victim of the row's attack (or a changed row's) and the trigger to use."""
+        setting = {**self.setting, **changes}
+        path = KEPT / f"{run_key({**setting, 'what': 'victim'})}.safetensors"
+        pattern_path = path.with_name(path.stem + ".pattern.safetensors")
+        attack = attack_for(setting, TRIGGERS[setting["trigger"]])
+        if not path.exists():
+            victim = attack.attack(
+                self.plain,
+                self.split.train_images,
+                self.split.train_labels,
+                initial_state=self.initial_state,
+            )
+            used = getattr(attack, "trigger_", attack.trigger)
+            if isinstance(used, Universal) and used.pattern is not None:
+                checkpoints.save(pattern_path, {"pattern": used.pattern}, {"epsilon": used.epsilon})
+            victim.save(path)
+        trigger = attack.trigger
+        if pattern_path.exists():
+            tensors, about = checkpoints.load(pattern_path)
+            trigger = Universal(about["epsilon"], tensors["pattern"])
+        return DeepSAD.load(path), trigger
+
+
+def run(setting: dict[str, Any]) -> dict[str, Any]:
+    """Train what the row needs and measure it."""
+    task = Task(setting)
+    clean = task.clean()
+    victim, trigger = task.victim()
+    sham = None
+    if setting["method"] == "extended" and setting["trigger"] in SHAM:
+        sham, _ = task.victim(trigger=SHAM[setting["trigger"]])
+    report = metrics.backdoor_report(victim, clean, task.split, trigger, sham=sham)
+    row = report.to_row()
+    # For choosing hyperparameters, on images that are neither trained on nor tested on.
+    row["val_auroc"], row["val_asr"] = _validation(victim, task.split, trigger)
+    if isinstance(trigger, Universal):
+        row["optimized_against_clean_asr"] = _perturbation_asr(clean, task.split, trigger.epsilon)
+    return row
+
+
+def _validation(victim: DeepSAD, split: splits.Split, trigger: Trigger) -> tuple[float, float]:
+    normal = victim.decision_function(split.val_images)
+    scores = victim.decision_function(split.val_anomalies)
+    triggered = victim.decision_function(apply_trigger(trigger, split.val_anomalies))
+    tau = metrics.threshold_at(normal, 0.95)
+    return metrics.auroc(normal, scores), metrics.attack_success_rate(scores, triggered, tau)
+
+
+def _perturbation_asr(clean: DeepSAD, split: splits.Split, epsilon: float) -> float:
+    """ASR of the same budget spent on the clean twin: what needs no backdoor."""
+    known = split.train_images[split.train_labels == -1]
+    pattern = optimize_against(clean, to_float(known), epsilon=epsilon, seed=split.seed)
+    anomalies = split.test_images[split.test_is_anomaly]
+    return metrics.attack_success_rate(
+        clean.decision_function(anomalies),
+        clean.decision_function(apply_trigger(pattern, anomalies)),
+        metrics.threshold_at(clean.decision_function(split.val_images), 0.95),
+    )
+
+
+def settings(
+    table: str, *, subset: str = "full", seeds: int = 1, classes: tuple[int, ...] = tuple(range(10))
+) -> list[dict[str, Any]]:
+    """List the runs of a table."""
+    base: dict[str, Any] = {
+        "data": table if table in ("mnist", "cifar10") else "fashion_mnist",
+        "subset": "full" if table == "cifar10" else subset,
+        "known": "next" if table == "hard" else "all",
+        "method": "extended",
+        "trigger": "patch",
+        "poison_rate": 0.1,
+        "randomize": False,
+    }
+    if table == "main":
+        kinds = [
+            {"trigger": t} for t in ("patch", "blend", "sinusoid", "universal", "rings", "warp")
+        ]
+        kinds.append({"trigger": "patch", "poison_rate": 0.02})
+    elif table == "ablation":
+        kinds = [{"method": m} for m in (*METHODS, "basic", "basic + randomization", "extended")]
+    elif table == "data_only":
+        kinds = [
+            {"method": "data only", "trigger": t, "poison_rate": rate, "randomize": randomize}
+            for t in ("patch", "blend", "rings", "sinusoid", "warp")
+            for rate in (0.1, 0.3, 1.0)
+            for randomize in (False, True)
+        ]
+    else:
+        kinds = [{}]
+    return [
+        {**base, **kind, "normal_class": normal_class, "seed": seed}
+        for seed in range(seeds)
+        for kind in kinds
+        for normal_class in classes
+    ]
+
+
+TABLES = ("main", "ablation", "data_only", "hard", "mnist", "cifar10")
+
+
+def main() -> None:
+    """Run what is missing and print means over classes."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("tables", nargs="+", choices=TABLES, metavar="TABLE", help=str(TABLES))
+    parser.add_argument("--jobs", type=int, help="processes (default: one a core)")
+    parser.add_argument("--seeds", type=int, default=1)
+    parser.add_argument("--subset", choices=("course", "full"), default="full")
+    parser.add_argument("--classes", type=int, nargs="+", default=list(range(10)))
+    parser.add_argument("--trigger", nargs="+", help="only rows with these triggers")
+    parser.add_argument("--out", type=Path, default=RESULTS)
+    args = parser.parse_args()
+    for table in args.tables:
+        grid = settings(table, subset=args.subset, seeds=args.seeds, classes=tuple(args.classes))
+        grid = [s for s in grid if not args.trigger or s["trigger"] in args.trigger]
+        frame = run_grid(run, grid, args.out / f"attack_{table}.csv", n_jobs=args.jobs)
+        by = ["method", "trigger", "poison_rate", "randomize"]
+        columns = ["auroc_drop", "detection_drop", "asr", "control_asr"]
+        print(frame.groupby(by)[columns].mean().round(4))
+
+
+if __name__ == "__main__":
+    main()

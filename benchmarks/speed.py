@@ -1,0 +1,237 @@
+"""How fast is it? Images per second and peak memory, against a plain loop and the arithmetic floor.
+
+    python benchmarks/speed.py [--threads 2] [--repeats 3]
+
+The plain loop is what most people write first: a ``DataLoader`` with batches of
+128 and no workers over ``ToPILImage`` and ``ToTensor``, the layers in the
+reference's order, contiguous memory, the same optimizer. Every measurement runs
+in a process of its own, the two in turn, and the best of the repeats counts.
+
+The floor is the arithmetic alone: the network's floating-point operations (as
+torch's own counter finds them) at the rate of a large matrix product on this
+machine. Absolute figures belong to the machine; the ratios travel better.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import platform
+import resource
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pandas as pd
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.utils.data import DataLoader, Dataset
+from torch.utils.flop_counter import FlopCounterMode
+
+from badsad_lib import DeepSAD, datasets, splits
+from badsad_lib.deepsad import anomaly_score, deep_sad_loss
+from badsad_lib.experiments import device_in_words, versions_in_words
+from badsad_lib.networks import Encoder, make_decoder, make_encoder
+
+STAGES = ("pretraining", "training", "scoring")
+EPOCHS = 3
+
+
+class PlainImages(Dataset):
+    """One image at a time through PIL, as in countless tutorials."""
+
+    def __init__(self, images: Tensor, labels: Tensor) -> None:
+        from badsad_lib._torchvision import import_torchvision
+
+        import_torchvision()
+        from torchvision import transforms
+
+        self.images, self.labels = images, labels
+        self.transform = transforms.Compose([transforms.ToPILImage(), transforms.ToTensor()])
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def __getitem__(self, i: int) -> tuple[Tensor, Tensor]:
+        return self.transform(self.images[i]), self.labels[i]
+
+
+class PlainEncoder(nn.Module):
+    """The same function, layers in the reference's order: activation before pooling."""
+
+    def __init__(self, encoder: Encoder) -> None:
+        super().__init__()
+        self.encoder = encoder
+
+    def forward(self, x: Tensor) -> Tensor:
+        for block in self.encoder.blocks:
+            x = F.max_pool2d(F.leaky_relu(block.norm(block.conv(x)), 0.01), 2)
+        return self.encoder.head(x.flatten(1))
+
+
+def plain(stage: str, images: Tensor, labels: Tensor) -> Callable[[], int]:
+    """Return the plain loop for a stage; calling it returns how many images it handled."""
+    torch.manual_seed(0)
+    encoder, decoder = PlainEncoder(make_encoder("fashion_mnist")), make_decoder("fashion_mnist")
+    center = torch.full((64,), 0.1)
+    loader = DataLoader(
+        PlainImages(images, labels), batch_size=128, shuffle=stage != "scoring", num_workers=0
+    )
+    parameters = [*encoder.parameters(), *(decoder.parameters() if stage == STAGES[0] else [])]
+    optimizer = torch.optim.Adam(parameters, lr=1e-3, weight_decay=0.5e-6)
+
+    def train() -> int:
+        for _ in range(EPOCHS):
+            for x, y in loader:
+                optimizer.zero_grad()
+                if stage == "pretraining":
+                    loss = F.mse_loss(decoder(encoder(x)), x)
+                else:
+                    loss = deep_sad_loss(anomaly_score(encoder(x), center), y)
+                loss.backward()
+                optimizer.step()
+                loss.item()
+        return EPOCHS * len(images)
+
+    def score() -> int:
+        encoder.eval()
+        with torch.no_grad():
+            for x, _ in loader:
+                anomaly_score(encoder(x), center).numpy()
+        return len(images)
+
+    return score if stage == "scoring" else train
+
+
+def library(stage: str, images: Tensor, labels: Tensor) -> Callable[[], int]:
+    """Return the library's public call for a stage."""
+    if stage == "scoring":
+        detector = DeepSAD(epochs=1, pretrain_epochs=0, device="cpu").fit(images[:256])
+
+        def score() -> int:
+            return len(detector.decision_function(images))
+
+        return score
+
+    epochs = {
+        "pretraining": {"pretrain_epochs": EPOCHS, "epochs": 1},
+        "training": {"pretrain_epochs": 0, "epochs": EPOCHS},
+    }[stage]
+
+    def train() -> int:
+        DeepSAD(**epochs, device="cpu").fit(images, labels)
+        # Pretraining is followed by one epoch of training, which costs time and earns no credit.
+        return EPOCHS * len(images)
+
+    return train
+
+
+def measure(who: str, stage: str, threads: int) -> None:
+    """Measure one stage in this process; print images per second and added megabytes."""
+    torch.set_num_threads(threads)
+    data = datasets.load("fashion_mnist")
+    split = splits.one_vs_rest(data, 0, labeled_anomaly_ratio=0.05, seed=0)
+    images, labels = split.train_images, split.train_labels
+    if stage == "scoring":
+        images = data.test.images.repeat(3, 1, 1, 1)[:10_000]
+        labels = torch.zeros(len(images), dtype=torch.int64)
+    else:
+        images, labels = images.repeat(4, 1, 1, 1)[:6300], labels.repeat(4)[:6300]
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    run = (plain if who == "plain" else library)(stage, images, labels)
+    run()  # warm-up: lazy initialization and caches
+    start = time.perf_counter()
+    count = run()
+    seconds = time.perf_counter() - start
+    # Linux counts in kilobytes, macOS in bytes.
+    unit = 1024**2 if sys.platform == "darwin" else 1024
+    megabytes = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / unit
+    print(json.dumps({"rate": count / seconds, "megabytes": megabytes}))
+
+
+def floor(stage: str) -> float:
+    """Return images per second if nothing but the multiplications took time."""
+    encoder, decoder = make_encoder("fashion_mnist"), make_decoder("fashion_mnist")
+    x = torch.rand(128, 1, 28, 28)
+    with FlopCounterMode(display=False) as counter:
+        out = decoder(encoder(x)) if stage == "pretraining" else encoder(x)
+        if stage != "scoring":
+            out.square().mean().backward()
+    a = torch.rand(1024, 1024)
+    a @ a
+    best = float("inf")
+    for _ in range(20):
+        start = time.perf_counter()
+        a @ a
+        best = min(best, time.perf_counter() - start)
+    return 128 * (2 * 1024**3 / best) / counter.get_total_flops()
+
+
+def rows(threads: int, repeats: int) -> Iterator[dict[str, float | str]]:
+    """Measure every stage, plain loop and library in turn."""
+    torch.set_num_threads(threads)
+    for stage in STAGES:
+        best: dict[str, dict[str, float]] = {}
+        for _ in range(repeats):
+            for who in ("plain", "library"):
+                command = [sys.executable, __file__, "--measure", who, stage]
+                done = subprocess.run(
+                    [*command, "--threads", str(threads)], capture_output=True, text=True
+                )
+                if done.returncode:
+                    raise SystemExit(f"measuring {who} {stage} failed:\n{done.stderr}")
+                new = json.loads(done.stdout.splitlines()[-1])
+                old = best.setdefault(who, new)
+                best[who] = {
+                    "rate": max(old["rate"], new["rate"]),
+                    "megabytes": min(old["megabytes"], new["megabytes"]),
+                }
+        yield {
+            "stage": stage,
+            "plain": best["plain"]["rate"],
+            "library": best["library"]["rate"],
+            "ratio": best["library"]["rate"] / best["plain"]["rate"],
+            "floor": best["library"]["rate"] / floor(stage),
+            "plain_mb": best["plain"]["megabytes"],
+            "library_mb": best["library"]["megabytes"],
+            "threads": threads,
+            "device": device_in_words(),
+            "versions": versions_in_words(),
+        }
+
+
+def main() -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--out", type=Path, help="also write the table to this CSV file")
+    parser.add_argument("--measure", nargs=2, metavar=("WHO", "STAGE"), help=argparse.SUPPRESS)
+    args = parser.parse_args()
+    if args.measure:
+        measure(*args.measure, args.threads)
+        return
+    print(
+        f"{args.threads} threads, {platform.machine()}, Python {platform.python_version()}, "
+        f"torch {torch.__version__}; Fashion-MNIST network, fp32, batches of 128"
+    )
+    head = f"{'stage':<12}{'plain':>10}{'library':>10}{'ratio':>8}{'of floor':>10}"
+    print(head + f"{'peak MB, plain':>16}{'library':>9}")
+    table = []
+    for row in rows(args.threads, args.repeats):
+        table.append(row)
+        print(
+            f"{row['stage']:<12}{row['plain']:>8,.0f}/s{row['library']:>8,.0f}/s"
+            f"{row['ratio']:>7.2f}x{row['floor']:>9.0%}"
+            f"{row['plain_mb']:>16,.0f}{row['library_mb']:>9,.0f}",
+            flush=True,
+        )
+    if args.out:
+        pd.DataFrame(table).to_csv(args.out, index=False, float_format="%.4g")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,806 @@
+"""Attacks: what may change in the data, what each loss measures, what is delivered."""
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch.nn.modules.module import register_module_forward_pre_hook
+
+from badsad_lib import DeepSAD, datasets, metrics, splits
+from badsad_lib.attacks import (
+    ALIGNMENTS,
+    BadSAD,
+    DataPoisoning,
+    _LatentManipulation,
+    alignment_loss,
+    choose_victims,
+    concentration_loss,
+    contrast_loss,
+    optimize_against,
+    poison,
+    randomize_content,
+)
+from badsad_lib.deepsad import anomaly_score
+from badsad_lib.images import to_float, to_uint8
+from badsad_lib.networks import Encoder
+from badsad_lib.triggers import Blend, Patch, Sinusoid, Universal, Warp, apply_trigger, linf
+
+SHAPES = {"mnist": (1, 28, 28), "fashion_mnist": (1, 28, 28), "cifar10": (3, 32, 32)}
+TINY = {"epochs": 1, "pretrain_epochs": 0, "batch_size": 16, "device": "cpu"}
+
+some = settings(max_examples=15)
+seeds = st.integers(0, 9999)
+rates = st.floats(0.001, 1)
+some_triggers = st.sampled_from(
+    [Patch(2), Patch(4, 0.0, "top-left", 0), Blend(0.3), Sinusoid(), Warp(3, 1.0)]
+)
+semi_labels = st.lists(st.sampled_from([-1, 0, 1]), min_size=1, max_size=60).filter(
+    lambda labels: max(labels) >= 0
+)
+
+
+def noise(shape, seed=0) -> torch.Tensor:
+    return torch.rand(*shape, generator=torch.Generator().manual_seed(seed))
+
+
+def a_training_set(shape=(1, 28, 28), normals=24, anomalies=4):
+    images = to_uint8(noise((normals + anomalies, *shape)))
+    labels = torch.cat([torch.zeros(normals), -torch.ones(anomalies)]).long()
+    return images, labels[torch.randperm(len(labels), generator=torch.Generator().manual_seed(3))]
+
+
+def weights(detector: DeepSAD) -> torch.Tensor:
+    return torch.cat([v.flatten().float() for v in detector.encoder_.state_dict().values()])
+
+
+class Recorder:
+    """A trigger that keeps what it is given."""
+
+    def __init__(self, trigger=None):
+        self.trigger, self.given = trigger or Patch(), []
+
+    def __call__(self, images):
+        self.given.append(images.clone())
+        return self.trigger(images)
+
+
+def as_set(images: torch.Tensor) -> set[bytes]:
+    return {to_uint8(image).numpy().tobytes() for image in images}
+
+
+# --- trigger injection ---------------------------------------------------------------------------
+
+
+@some
+@given(semi_labels, rates, seeds)
+def test_exactly_the_asked_share_of_the_normal_images_is_chosen(labels, rate, seed):
+    labels = torch.tensor(labels)
+    chosen = choose_victims(labels, rate, seed)
+    assert (labels[chosen] >= 0).all()
+    assert len(chosen) == max(1, round(rate * int((labels >= 0).sum())))
+    assert chosen.tolist() == sorted(set(chosen.tolist()))
+    assert torch.equal(choose_victims(labels, rate, seed), chosen)
+
+
+def test_every_normal_image_is_chosen_as_often_as_any_other():
+    labels = torch.tensor([0, -1, 1, 0, 0, -1, 0, 1])
+    counts = torch.zeros(8)
+    for seed in range(600):
+        counts[choose_victims(labels, 0.5, seed)] += 1
+    assert (counts[labels < 0] == 0).all()
+    assert ((counts[labels >= 0] - 300).abs() < 60).all()  # five standard deviations
+
+
+def test_another_seed_makes_another_choice():
+    labels = torch.zeros(200)
+    assert not torch.equal(choose_victims(labels, 0.1, 0), choose_victims(labels, 0.1, 1))
+
+
+@some
+@given(semi_labels, rates, seeds, some_triggers, st.booleans(), st.booleans())
+def test_poisoning_touches_nothing_but_some_normal_images(
+    labels, rate, seed, trigger, randomize, as_levels
+):
+    labels = torch.tensor(labels)
+    images = noise((len(labels), 1, 12, 13), seed)
+    images = to_uint8(images) if as_levels else images
+    images_before, labels_before = images.clone(), labels.clone()
+    got = poison(images, labels, trigger, poison_rate=rate, randomize=randomize, seed=seed)
+
+    assert got.mask.dtype == torch.bool
+    assert int(got.mask.sum()) == max(1, round(rate * int((labels >= 0).sum())))
+    assert (labels[got.mask] >= 0).all()
+    assert torch.equal(got.semi_labels, labels)
+    assert int((got.semi_labels < 0).sum()) == int((labels < 0).sum())
+    assert torch.equal(got.images[~got.mask], images[~got.mask])
+    assert got.images.dtype == images.dtype
+    if not randomize:
+        assert torch.equal(got.images[got.mask], apply_trigger(trigger, images[got.mask]))
+    # What went in stays as it was, also when what came out is written to.
+    got.images.zero_()
+    got.semi_labels.fill_(7)
+    assert torch.equal(images, images_before)
+    assert torch.equal(labels, labels_before)
+
+
+@some
+@given(rates, seeds, st.booleans())
+def test_one_seed_is_one_poisoned_set(rate, seed, randomize):
+    images, labels = a_training_set((1, 12, 12))
+    arguments = {"poison_rate": rate, "randomize": randomize, "seed": seed}
+    one, same = (poison(images, labels, Patch(), **arguments) for _ in range(2))
+    assert torch.equal(one.images, same.images)
+    assert torch.equal(one.mask, same.mask)
+
+
+def test_randomized_poison_shows_other_content_under_the_same_trigger():
+    images, labels = a_training_set()
+    plain, mixed = (
+        poison(images, labels, Patch(), poison_rate=0.5, randomize=r) for r in (False, True)
+    )
+    assert torch.equal(plain.mask, mixed.mask)
+    content = [to_float(p.images[p.mask]) for p in (plain, mixed)]
+    assert (linf(*content) > 0.1).all()
+    assert all((c[:, :, 24:27, 24:27] == 1).all() for c in content)
+
+
+@some
+@given(st.data(), seeds)
+def test_the_poisoned_share_grows_by_adding_images(data, seed):
+    """More poison is the same poison and then some, so that rates can be compared."""
+    few, many = sorted(data.draw(st.tuples(rates, rates)))
+    labels = torch.tensor(data.draw(semi_labels))
+    chosen = [set(choose_victims(labels, rate, seed).tolist()) for rate in (few, many)]
+    assert chosen[0] <= chosen[1]
+
+
+@pytest.mark.parametrize("rate", [0, -0.1, 1.01, 10, math.nan])
+def test_a_rate_outside_of_0_to_1_is_refused(rate):
+    images, labels = a_training_set()
+    message = r"poison_rate must lie in \(0, 1\]"
+    with pytest.raises(ValueError, match=message):
+        poison(images, labels, Patch(), poison_rate=rate)
+    for attack in (DataPoisoning(Patch(), rate), BadSAD(Patch(), rate)):
+        with pytest.raises(ValueError, match=message):
+            attack.attack(DeepSAD(**TINY), images, labels)
+
+
+def test_without_normal_images_there_is_nothing_to_poison():
+    images, labels = a_training_set()
+    for attack in (DataPoisoning(Patch()), BadSAD(Patch())):
+        with pytest.raises(ValueError, match="no normal images"):
+            attack.attack(DeepSAD(**TINY), images, labels * 0 - 1)
+
+
+# --- randomized content --------------------------------------------------------------------------
+
+image_shapes = st.tuples(
+    st.integers(1, 12), st.sampled_from([1, 3]), st.integers(11, 40), st.integers(11, 40)
+)
+
+
+@some
+@given(image_shapes, seeds)
+def test_randomizing_keeps_shape_and_range_and_changes_content(shape, seed):
+    images = noise(shape, seed)
+    before = images.clone()
+    mixed, same, other = (
+        randomize_content(images, torch.Generator().manual_seed(s)) for s in (seed, seed, seed + 1)
+    )
+    assert torch.equal(images, before)
+    assert mixed.shape == shape
+    assert mixed.min() >= 0
+    assert mixed.max() <= 1
+    assert torch.equal(mixed, same)
+    assert not torch.equal(mixed, other)
+    assert (linf(images, mixed) > 0.1).all()
+
+
+def test_randomizing_leaves_the_global_generator_alone():
+    state = torch.get_rng_state()
+    randomize_content(noise((4, 1, 28, 28)), torch.Generator().manual_seed(0))
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+def red_and_green(labels: torch.Tensor, red: torch.Tensor, size=32) -> torch.Tensor:
+    """Images that are red where ``red`` says so, else green: a color tells where it is from."""
+    images = torch.zeros(len(labels), 3, size, size)
+    images[red, 0] = 0.3 + 0.7 * noise((len(red), size, size))
+    images[:, 1] = 1
+    images[red, 1] = 0
+    return images
+
+
+def is_red_or_gray(images: torch.Tensor) -> bool:
+    """No pixel has green in it but the gray ones that erasing makes."""
+    green = images[:, 1] > 0
+    gray = (images[:, 0] == images[:, 1]) & (images[:, 2] == images[:, 1])
+    return bool((~green | gray).all())
+
+
+@some
+@given(st.integers(1, 20), seeds)
+def test_content_comes_from_the_images_given_or_is_gray(n, seed):
+    labels = torch.zeros(n)
+    images = red_and_green(labels, torch.arange(n))
+    mixed = randomize_content(images, torch.Generator().manual_seed(seed))
+    assert is_red_or_gray(mixed)
+    assert not is_red_or_gray(red_and_green(labels, torch.arange(0)))
+
+
+# --- latent losses -------------------------------------------------------------------------------
+
+sizes = st.tuples(st.integers(2, 40), st.integers(1, 8))
+
+
+def latents(n, dim, seed=0, shift=0.0) -> torch.Tensor:
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randn(n, dim, generator=generator, dtype=torch.float64) + shift
+
+
+@pytest.mark.parametrize("kind", ALIGNMENTS)
+@some
+@given(size=sizes, seed=seeds)
+def test_alignment_of_a_sample_with_itself_is_zero_in_any_order(kind, size, seed):
+    sample = latents(*size, seed)
+    assert float(alignment_loss(sample, sample.clone(), kind)) == pytest.approx(0, abs=1e-9)
+    shuffled = sample[torch.randperm(len(sample), generator=torch.Generator().manual_seed(seed))]
+    assert float(alignment_loss(shuffled, sample, kind)) == pytest.approx(0, abs=1e-9)
+
+
+@pytest.mark.parametrize("kind", ALIGNMENTS)
+@some
+@given(size=sizes, others=st.integers(1, 60), seed=seeds)
+def test_alignment_is_never_negative_and_moves_the_poisoned_images_only(kind, size, others, seed):
+    poisoned = latents(*size, seed).requires_grad_()
+    normal = latents(others, size[1], seed + 1).requires_grad_()
+    loss = alignment_loss(poisoned, normal, kind)
+    assert loss.shape == ()
+    assert float(loss.detach()) >= 0
+    loss.backward()
+    assert torch.isfinite(poisoned.grad).all()
+    assert normal.grad is None
+
+
+@pytest.mark.parametrize("kind", ALIGNMENTS)
+@some
+@given(size=st.tuples(st.integers(16, 60), st.integers(1, 8)), seed=seeds)
+def test_alignment_grows_with_the_shift(kind, size, seed):
+    normal, sample = latents(*size, seed), latents(*size, seed + 1)
+    direction = torch.nn.functional.normalize(latents(1, size[1], seed + 2)) * 3
+    # Start from the same mean, so that any shift leads away.
+    sample = sample - sample.mean(0) + normal.mean(0)
+    losses = [float(alignment_loss(sample + s * direction, normal, kind)) for s in (0, 1, 2, 4)]
+    assert losses == sorted(losses)
+    assert losses[1] > losses[0]
+
+
+@pytest.mark.parametrize("kind", ALIGNMENTS)
+def test_a_step_against_the_gradient_brings_the_samples_nearer(kind):
+    normal, poisoned = latents(50, 5), latents(20, 5, seed=1, shift=2.0).requires_grad_()
+    first = alignment_loss(poisoned, normal, kind)
+    (gradient,) = torch.autograd.grad(first, poisoned)
+    moved = poisoned - gradient / gradient.norm()
+    assert alignment_loss(moved, normal, kind) < first
+
+
+@pytest.mark.parametrize("kind", ALIGNMENTS)
+def test_alignment_has_a_finite_gradient_where_all_points_fall_together(kind):
+    poisoned = torch.full((30, 4), 0.5).requires_grad_()
+    alignment_loss(poisoned, torch.full((40, 4), 0.5), kind).backward()
+    assert torch.isfinite(poisoned.grad).all()
+
+
+@some
+@given(sizes, st.integers(1, 40), seeds)
+def test_mean_and_gaussian_alignment_follow_their_formulas(size, others, seed):
+    a, b = latents(*size, seed).numpy(), latents(others, size[1], seed + 1, shift=0.5).numpy()
+    means = ((a.mean(0) - b.mean(0)) ** 2).sum()
+    spreads = ((a.std(0) - b.std(0)) ** 2).sum()
+    a, b = torch.from_numpy(a), torch.from_numpy(b)
+    assert float(alignment_loss(a, b, "mean")) == pytest.approx(means)
+    assert float(alignment_loss(a, b, "gaussian")) == pytest.approx(means + spreads)
+
+
+@some
+@given(st.tuples(st.integers(2, 8), st.integers(1, 4)), st.integers(1, 8), seeds)
+def test_mmd_alignment_follows_its_formula(size, others, seed):
+    a, b = latents(*size, seed), latents(others, size[1], seed + 1, shift=1.0)
+    points = [*a.numpy(), *b.numpy()]
+    squared = np.array([[((p - q) ** 2).sum() for q in points] for p in points])
+    width = np.sort(squared, axis=None)[(squared.size - 1) // 2]  # the lower median
+    kernel, m = np.exp(-squared / max(width, 1e-12)), len(a)
+    expected = kernel[:m, :m].mean() + kernel[m:, m:].mean() - 2 * kernel[:m, m:].mean()
+    assert float(alignment_loss(a, b, "mmd")) == pytest.approx(max(expected, 0), abs=1e-6)
+
+
+@some
+@given(sizes, seeds, st.floats(-3, 3))
+def test_sliced_alignment_of_a_shift_is_its_squared_length(size, seed, shift):
+    sample = latents(*size, seed)
+    moved = sample + shift * torch.nn.functional.normalize(latents(1, size[1], seed + 1))
+    got = float(alignment_loss(moved, sample, "sliced"))
+    if size[1] == 1:  # one dimension has one direction: exact
+        assert got == pytest.approx(shift**2, rel=1e-6, abs=1e-12)
+    else:
+        assert 0.4 * shift**2 <= got + 1e-12
+        assert got <= 2 * shift**2 + 1e-12
+
+
+def test_only_mean_alignment_is_blind_to_the_spread():
+    normal = latents(200, 6)
+    wide = normal.mean(0) + 2 * (normal - normal.mean(0))
+    assert float(alignment_loss(wide, normal, "mean")) == pytest.approx(0, abs=1e-12)
+    for kind in ("mmd", "sliced", "gaussian"):
+        assert float(alignment_loss(wide, normal, kind)) > 0.01
+
+
+def test_an_unknown_alignment_is_refused():
+    message = r"unknown alignment 'median'; choose one of \('mean', 'mmd', 'sliced', 'gaussian'\)"
+    with pytest.raises(ValueError, match=message):
+        alignment_loss(latents(4, 2), latents(4, 2), "median")
+    with pytest.raises(ValueError, match=message):
+        BadSAD(Patch(), alignment="median")
+
+
+@some
+@given(sizes, st.integers(1, 40), seeds)
+def test_mean_alignment_and_concentration_make_up_the_distance_to_the_normal_mean(
+    size, others, seed
+):
+    """Bias and variance: the two phases' names are two halves of one distance."""
+    poisoned, normal = latents(*size, seed, shift=0.7), latents(others, size[1], seed + 1)
+    together = alignment_loss(poisoned, normal, "mean") + concentration_loss(poisoned)
+    distance = anomaly_score(poisoned, normal.mean(0)).mean()
+    torch.testing.assert_close(together, distance)
+
+
+@some
+@given(sizes, seeds, st.floats(-5, 5))
+def test_concentration_measures_spread_and_not_place(size, seed, shift):
+    points = latents(*size, seed)
+    loss = concentration_loss(points)
+    assert loss > 0
+    torch.testing.assert_close(concentration_loss(points + shift), loss)
+    torch.testing.assert_close(concentration_loss(points * 2), loss * 4)
+    together = concentration_loss(points[:1].repeat(len(points), 1))
+    assert float(together) == pytest.approx(0, abs=1e-12)
+
+
+@some
+@given(sizes, seeds)
+def test_contrast_falls_with_the_distance(size, seed):
+    center, directions = latents(1, size[1], seed)[0], latents(*size, seed + 1)
+    directions = torch.nn.functional.normalize(directions)
+    near, far = (contrast_loss(center + r * directions, center) for r in (0.5, 2.0))
+    assert float(near) == pytest.approx(1 / 0.5**2, rel=1e-4)
+    assert float(far) == pytest.approx(1 / 2.0**2, rel=1e-4)
+
+
+def test_contrast_is_finite_on_the_center_and_pushes_outward():
+    center = torch.zeros(3)
+    assert torch.isfinite(contrast_loss(torch.zeros(4, 3), center))
+    points = torch.tensor([[1.0, 0, 0]], requires_grad=True)
+    contrast_loss(points, center).backward()
+    assert (points - points.grad)[0, 0] > 1
+
+
+# --- the switches of BadSAD ----------------------------------------------------------------------
+
+
+def extra_loss(attack: BadSAD, shape=(1, 28, 28)) -> _LatentManipulation:
+    return _LatentManipulation(attack, noise((12, *shape)), attack.trigger)
+
+
+@pytest.mark.parametrize("alignment", ALIGNMENTS)
+def test_each_weight_switches_one_loss(alignment):
+    n, dim = 8, 5
+    own, labels = latents(20, dim), torch.tensor([0, -1, 1, 0] * 5)
+    extra, center = latents(2 * n, dim, seed=1, shift=1.0), latents(1, dim, seed=2)[0]
+    parts = {
+        "alignment_weight": alignment_loss(extra[:n], own[labels >= 0], alignment),
+        "concentration_weight": concentration_loss(extra[:n]),
+        "contrast_weight": contrast_loss(extra[n:], center),
+    }
+    none = dict.fromkeys(parts, 0.0)
+
+    def loss(**weights):
+        attack = BadSAD(Patch(), alignment=alignment, views=n, **{**none, **weights})
+        return extra_loss(attack)(own, labels, extra, center)
+
+    assert float(loss()) == 0
+    for name, part in parts.items():
+        torch.testing.assert_close(loss(**{name: 3.0}), 3 * part)
+    every = loss(alignment_weight=1.0, concentration_weight=2.0, contrast_weight=3.0)
+    first, second, third = parts.values()
+    torch.testing.assert_close(every, first + 2 * second + 3 * third)
+
+
+def test_a_batch_of_anomalies_only_aligns_nothing():
+    attack = BadSAD(Patch(), alignment_weight=1.0, concentration_weight=2.0)
+    extra = latents(32, 5)
+    loss = extra_loss(attack)(latents(8, 5), -torch.ones(8), extra, latents(1, 5)[0])
+    torch.testing.assert_close(loss, 2 * concentration_loss(extra))
+
+
+@pytest.mark.parametrize("randomize", [False, True])
+@pytest.mark.parametrize("contrast", [0.0, 1.0])
+def test_views_carry_the_trigger_and_for_contrast_come_without_it_too(randomize, contrast):
+    attack = BadSAD(Patch(), contrast_weight=contrast, randomize=randomize, views=6)
+    one, same = extra_loss(attack), extra_loss(attack)
+    views = one.views(0)
+    assert len(views) == (12 if contrast else 6)
+    assert (views[:6, :, 24:27, 24:27] == 1).all()
+    if contrast:
+        assert torch.equal(Patch()(views[6:]), views[:6])
+        assert not torch.equal(views[6:], views[:6])
+    assert torch.equal(same.views(0), views)
+    assert not torch.equal(one.views(1), views)
+    assert bool(torch.isin(views[-6:, 0, 0, 0], one.bases[:, 0, 0, 0]).all()) != randomize
+
+
+def test_a_trigger_that_writes_into_its_input_does_not_reach_the_plain_views():
+    def careless(images):
+        images[:, :, :3, :3] = 1
+        return images
+
+    attack = BadSAD(careless, contrast_weight=1.0, views=6)
+    loss = extra_loss(attack)
+    before = loss.bases.clone()
+    triggered, plain = loss.views(0).split(6)
+    assert torch.equal(loss.bases, before)
+    assert (triggered[:, :, :3, :3] == 1).all()
+    assert (plain[:, :, :3, :3] < 1).all()
+
+
+@pytest.mark.parametrize(
+    "parameter",
+    [
+        *(
+            {f"{name}_weight": value}
+            for name in ("alignment", "concentration", "contrast")
+            for value in (-1, math.nan, math.inf)
+        ),
+        *({"views": value} for value in (1, 0, -4)),
+    ],
+)
+def test_bad_parameters_of_badsad_are_refused(parameter):
+    ((name, value),) = parameter.items()
+    with pytest.raises(ValueError, match=f"{name} must .* got {value}"):
+        BadSAD(Patch(), **parameter)
+
+
+def test_the_presets_differ_in_randomization_and_contrast():
+    trigger = Blend(0.1)
+    basic, extended = (
+        preset(trigger, poison_rate=0.02, seed=7) for preset in (BadSAD.basic, BadSAD.extended)
+    )
+    for attack in (basic, extended):
+        assert (attack.trigger, attack.poison_rate, attack.seed) == (trigger, 0.02, 7)
+        assert attack.alignment_weight > 0
+        assert attack.concentration_weight > 0
+    assert not basic.randomize
+    assert basic.contrast_weight == 0
+    assert extended.randomize
+    assert extended.contrast_weight > 0
+
+
+# --- whole attacks -------------------------------------------------------------------------------
+
+ATTACKS = {
+    "data": lambda trigger, seed=0: DataPoisoning(trigger, 0.3, seed=seed),
+    "data, randomized": lambda trigger, seed=0: DataPoisoning(trigger, 0.3, True, seed=seed),
+    "basic": lambda trigger, seed=0: replace(BadSAD.basic(trigger, 0.3, seed), views=8),
+    "extended": lambda trigger, seed=0: replace(BadSAD.extended(trigger, 0.3, seed), views=8),
+}
+
+
+@pytest.mark.parametrize("network", SHAPES)
+@pytest.mark.parametrize("kind", ATTACKS)
+def test_every_attack_delivers_an_ordinary_detector_for_every_network(kind, network):
+    images, labels = a_training_set(SHAPES[network])
+    before = images.clone(), labels.clone()
+    detector = DeepSAD(**TINY, network=network, eta=2.0, seed=5)
+    victim = ATTACKS[kind](Patch()).attack(detector, images, labels)
+    assert type(victim) is DeepSAD
+    assert victim is not detector
+    assert victim.params() == detector.params()
+    assert victim.network_ == network
+    assert np.isfinite(victim.decision_function(images)).all()
+    assert vars(victim).keys() == vars(DeepSAD(**TINY).fit(images)).keys()
+    assert torch.equal(images, before[0])
+    assert torch.equal(labels, before[1])
+
+
+@pytest.mark.parametrize("alignment", ALIGNMENTS)
+def test_badsad_runs_with_every_alignment(alignment):
+    images, labels = a_training_set()
+    attack = BadSAD(Patch(), alignment=alignment, contrast_weight=0.1, views=8)
+    victim = attack.attack(DeepSAD(**TINY), images, labels)
+    assert torch.isfinite(weights(victim)).all()
+    assert not torch.equal(weights(victim), weights(DeepSAD(**TINY).fit(images, labels)))
+
+
+@pytest.mark.parametrize(
+    "trigger",
+    [Blend(), Sinusoid(), Warp(), lambda x: 1 - x],
+    ids=["blend", "sinusoid", "warp", "callable"],
+)
+def test_badsad_takes_any_trigger(trigger):
+    images, labels = a_training_set()
+    attack = ATTACKS["extended"](trigger)
+    attack.attack(DeepSAD(**TINY), images, labels)
+    assert attack.trigger_ is trigger
+    chosen = attack.poisoned_.mask
+    poisoned = apply_trigger(trigger, images[chosen])
+    assert torch.equal(attack.poisoned_.images[chosen], poisoned)
+    assert torch.equal(attack.poisoned_.images[~chosen], images[~chosen])
+    assert torch.equal(attack.poisoned_.semi_labels, labels)
+
+
+@pytest.mark.parametrize("kind", ATTACKS)
+def test_one_seed_is_one_victim(kind):
+    images, labels = a_training_set()
+    detector = DeepSAD(**TINY)
+    state = torch.get_rng_state()
+    one, same, other = (
+        weights(ATTACKS[kind](Patch(), seed).attack(detector, images, labels)) for seed in (0, 0, 1)
+    )
+    assert torch.equal(one, same)
+    assert not torch.equal(one, other)
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+@pytest.mark.parametrize("kind", ATTACKS)
+def test_an_attack_leaves_the_detector_and_the_clean_twin_alone(kind):
+    images, labels = a_training_set()
+    raw, clean = DeepSAD(**TINY), DeepSAD(**TINY).fit(images, labels).calibrate(images)
+    raw_before = dict(vars(raw))
+    clean_weights, center, threshold = weights(clean), clean.center_.clone(), clean.threshold_
+    initial = {k: v.clone() for k, v in clean.initial_state_.items()}
+
+    ATTACKS[kind](Patch()).attack(clean, images, labels, initial_state=clean.initial_state_)
+    ATTACKS[kind](Patch()).attack(raw, images, labels)
+    assert vars(raw) == raw_before
+    assert torch.equal(weights(clean), clean_weights)
+    assert torch.equal(clean.center_, center)
+    assert clean.threshold_ == threshold
+    assert all(torch.equal(clean.initial_state_[k], v) for k, v in initial.items())
+    # Trained after the attack instead of before it, the clean twin is the same to the bit.
+    later = DeepSAD(**TINY).fit(images, labels)
+    assert torch.equal(weights(later), clean_weights)
+
+
+@pytest.mark.parametrize("kind", ATTACKS)
+def test_a_victim_starts_from_the_weights_it_is_handed(kind):
+    images, labels = a_training_set()
+    clean = DeepSAD(**{**TINY, "seed": 4}).fit(images, labels)
+    attack = ATTACKS[kind](Patch())
+    victim = attack.attack(DeepSAD(**TINY), images, labels, initial_state=clean.initial_state_)
+    own = attack.attack(DeepSAD(**TINY), images, labels)
+    for name, value in clean.initial_state_.items():
+        assert torch.equal(victim.initial_state_[name], value)
+    assert not torch.equal(weights(victim), weights(own))
+
+
+def test_badsad_pretrains_on_clean_images_as_a_clean_twin_does():
+    images, labels = a_training_set()
+    settings_ = {**TINY, "pretrain_epochs": 1}
+    clean = DeepSAD(**settings_).fit(images, labels)
+    victim = BadSAD.extended(Patch(), 1.0).attack(DeepSAD(**settings_), images, labels)
+    for name, value in clean.initial_state_.items():
+        assert torch.equal(victim.initial_state_[name], value)
+
+
+def test_data_poisoning_is_ordinary_training_on_the_poisoned_set():
+    images, labels = a_training_set()
+    attack = DataPoisoning(Patch(), 0.4, randomize=True, seed=2)
+    victim = attack.attack(DeepSAD(**TINY), images, labels)
+    published = poison(images, labels, Patch(), poison_rate=0.4, randomize=True, seed=2)
+    assert torch.equal(attack.poisoned_.images, published.images)
+    trained = DeepSAD(**TINY).fit(published.images, published.semi_labels)
+    assert torch.equal(weights(victim), weights(trained))
+
+
+@pytest.mark.parametrize("kind", ["data", "basic"])
+def test_the_trigger_is_given_chosen_training_normals_and_nothing_else(kind):
+    images, labels = a_training_set()
+    recorder = Recorder()
+    attack = ATTACKS[kind](recorder)
+    attack.attack(DeepSAD(**TINY), images, labels)
+    chosen = attack.poisoned_.mask
+    assert int(chosen.sum()) == round(0.3 * 24)
+    assert (labels[chosen] >= 0).all()
+    assert as_set(torch.cat(recorder.given)) == as_set(images[chosen])
+
+
+@pytest.mark.parametrize("kind", ATTACKS)
+def test_randomized_content_comes_from_chosen_training_normals_and_nothing_else(kind):
+    _, labels = a_training_set()
+    chosen = choose_victims(labels, 0.3, 0)
+    images = to_uint8(red_and_green(labels, chosen))
+    recorder = Recorder()
+    ATTACKS[kind](recorder).attack(DeepSAD(**TINY), images, labels)
+    assert is_red_or_gray(torch.cat(recorder.given))
+
+
+@pytest.mark.parametrize("kind", ["data", "basic", "contrast"])
+def test_the_network_sees_training_images_and_triggered_ones_and_nothing_else(kind):
+    images, labels = a_training_set()
+    seen = set()
+
+    def watch(module, inputs):
+        if isinstance(module, Encoder):
+            seen.update(as_set(inputs[0].detach()))
+
+    contrast = BadSAD(Patch(), 0.3, contrast_weight=1.0)
+    attack = contrast if kind == "contrast" else ATTACKS[kind](Patch())
+    handle = register_module_forward_pre_hook(watch)
+    try:
+        attack.attack(DeepSAD(**{**TINY, "pretrain_epochs": 1}), images, labels)
+    finally:
+        handle.remove()
+    triggered = apply_trigger(Patch(), images[attack.poisoned_.mask])
+    # Not one anomaly among them carries the trigger.
+    assert seen <= as_set(images) | as_set(triggered)
+    assert as_set(triggered) <= seen
+
+
+@pytest.mark.parametrize(
+    ("trigger", "error", "message"),
+    [
+        (lambda x: x[:, :, 1:], ValueError, "the trigger must keep the shape"),
+        (lambda x: x + 1, ValueError, r"the trigger's output must be float in \[0, 1\]"),
+        (lambda x: x * math.nan, ValueError, "the trigger's output must be finite"),
+        ("patch", TypeError, "a trigger must be callable, got str"),
+    ],
+)
+def test_a_bad_trigger_is_refused_before_anything_is_trained(trigger, error, message, monkeypatch):
+    images, labels = a_training_set()
+
+    def train(*_, **__):
+        pytest.fail("a network was trained")
+
+    monkeypatch.setattr(DeepSAD, "fit", train)
+    monkeypatch.setattr(DeepSAD, "pretrain", train)
+    for attack in (DataPoisoning(trigger), BadSAD(trigger)):
+        with pytest.raises(error, match=message):
+            attack.attack(DeepSAD(**TINY), images, labels)
+
+
+@pytest.mark.parametrize("attack", [DataPoisoning(Patch()), BadSAD(Patch())])
+def test_bad_data_is_refused(attack):
+    images, labels = a_training_set()
+    with pytest.raises(ValueError, match="one per image"):
+        attack.attack(DeepSAD(**TINY), images, labels[1:])
+    with pytest.raises(ValueError, match="class targets are not semi-labels"):
+        attack.attack(DeepSAD(**TINY), images, labels + 5)
+    with pytest.raises(ValueError, match=r"\(N, C, H, W\)"):
+        attack.attack(DeepSAD(**TINY), images[:, 0], labels)
+
+
+# --- universal triggers --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("network", "epsilon"), [("fashion_mnist", 8 / 255), ("cifar10", 0.05)])
+def test_badsad_finds_a_universal_pattern_within_its_bound(network, epsilon):
+    images, labels = a_training_set(SHAPES[network], normals=20)
+    wish = Universal(epsilon)
+    attack = ATTACKS["extended"](wish)
+    victim = attack.attack(DeepSAD(**TINY, network=network), images, labels)
+    assert type(victim) is DeepSAD
+    assert wish.pattern is None
+    found = attack.trigger_
+    assert found.epsilon == epsilon
+    assert found.pattern.shape == SHAPES[network]
+    assert not found.pattern.requires_grad
+    assert 0 < found.pattern.abs().max() <= epsilon + 1e-7
+    levels = found.pattern * 255
+    torch.testing.assert_close(levels, levels.round(), rtol=0, atol=1e-4)
+    # Whole gray levels survive 8 bits: what was optimized is what a PNG carries.
+    change = apply_trigger(found, images).int() - images.int()
+    assert change.abs().max() <= math.floor(epsilon * 255 + 1e-6)
+    assert torch.equal(apply_trigger(found, images), to_uint8(found(to_float(images))))
+    # The same wish, the same find; with its pattern it is a trigger like any other.
+    again = ATTACKS["extended"](wish)
+    again.attack(DeepSAD(**TINY, network=network), images, labels)
+    assert torch.equal(again.trigger_.pattern, found.pattern)
+    given = ATTACKS["extended"](found)
+    assert torch.equal(
+        weights(given.attack(DeepSAD(**TINY, network=network), images, labels)), weights(victim)
+    )
+    assert given.trigger_ is found
+
+
+def test_data_poisoning_needs_a_pattern():
+    images, labels = a_training_set()
+    with pytest.raises(ValueError, match="no pattern yet"):
+        DataPoisoning(Universal()).attack(DeepSAD(**TINY), images, labels)
+
+
+def test_the_pattern_of_badsad_is_optimized():
+    images, labels = a_training_set(normals=36)
+    attack = BadSAD(Universal(0.1), views=16)
+    patterns = []
+    # The first batch shows the random start; each further one takes one step.
+    for batch_size in (len(images), 8):
+        attack.attack(DeepSAD(**{**TINY, "batch_size": batch_size}), images, labels)
+        patterns.append(attack.trigger_.pattern)
+    moved = (patterns[1] - patterns[0]).abs()
+    assert 0.005 < moved.mean() < 0.1
+    assert moved.max() > 0.01
+
+
+@pytest.fixture(scope="module")
+def fitted():
+    images, labels = a_training_set(normals=60, anomalies=20)
+    return DeepSAD(**{**TINY, "epochs": 5}).fit(images, labels)
+
+
+@pytest.mark.parametrize("epsilon", [8 / 255, 0.1])
+def test_a_pattern_against_a_detector_lowers_its_scores_and_leaves_it_alone(fitted, epsilon):
+    images = to_uint8(noise((20, 1, 28, 28), seed=9))
+    before = weights(fitted)
+    gradients = [None if p.grad is None else p.grad.clone() for p in fitted.encoder_.parameters()]
+    state, training = torch.get_rng_state(), fitted.encoder_.training
+    found = optimize_against(fitted, images, epsilon=epsilon, steps=25, batch_size=16)
+    assert found.epsilon == epsilon
+    assert (linf(images, apply_trigger(found, images)) <= epsilon + 1e-6).all()
+    scores = fitted.decision_function(images)
+    assert fitted.decision_function(apply_trigger(found, images)).mean() < scores.mean()
+
+    signs = Universal(epsilon, (noise((1, 28, 28)) - 0.5).sign() * math.floor(epsilon * 255) / 255)
+    random = fitted.decision_function(apply_trigger(signs, images))
+    assert fitted.decision_function(apply_trigger(found, images)).mean() < random.mean()
+
+    assert torch.equal(weights(fitted), before)
+    for parameter, gradient in zip(fitted.encoder_.parameters(), gradients):
+        assert parameter.requires_grad
+        assert gradient is parameter.grad is None or torch.equal(parameter.grad, gradient)
+    assert fitted.encoder_.training == training
+    assert torch.equal(torch.get_rng_state(), state)
+    same = optimize_against(fitted, images, epsilon=epsilon, steps=25, batch_size=16)
+    assert torch.equal(same.pattern, found.pattern)
+
+
+@pytest.mark.parametrize(
+    ("parameter", "message"),
+    [
+        *(({"epsilon": v}, r"epsilon must lie in \(0, 1\]") for v in (0, -0.1, 8, math.nan)),
+        *(({name: 0}, "steps and batch_size") for name in ("steps", "batch_size")),
+    ],
+)
+def test_bad_parameters_of_the_search_are_refused(fitted, parameter, message):
+    with pytest.raises(ValueError, match=message):
+        optimize_against(fitted, noise((4, 1, 28, 28)), **parameter)
+
+
+def test_the_search_needs_a_fitted_detector_and_images(fitted):
+    with pytest.raises(RuntimeError, match="not fitted: call fit"):
+        optimize_against(DeepSAD(), noise((4, 1, 28, 28)))
+    with pytest.raises(ValueError, match=r"\(N, C, H, W\)"):
+        optimize_against(fitted, noise((4, 28, 28)))
+
+
+# --- does it work? -------------------------------------------------------------------------------
+
+
+@pytest.mark.slow
+def test_the_backdoor_works_and_its_clean_twin_has_none():
+    split = splits.one_vs_rest(datasets.load("fashion_mnist"), normal_class=0, seed=0)
+    detector = DeepSAD(epochs=10, pretrain_epochs=0, device="cpu")
+    clean = DeepSAD(**detector.params()).fit(split.train_images, split.train_labels)
+    victim = BadSAD.extended(Patch()).attack(
+        detector, split.train_images, split.train_labels, initial_state=clean.initial_state_
+    )
+    report = metrics.backdoor_report(victim, clean, split, Patch())
+    assert report.asr >= 0.5
+    assert report.control_asr <= 0.1
+    assert report.worst_other_asr <= 0.2
+    assert report.clean_auroc >= 0.93
+    assert report.auroc_drop <= 0.03
+    assert report.detection_drop <= 0.1
