@@ -222,13 +222,14 @@ class _LatentManipulation:
         attack = self.attack
         triggered, plain = extra_latents[: attack.views], extra_latents[attack.views :]
         normal = latents[semi_labels >= 0].detach()
-        unit = concentration_loss(normal).clamp_min(1e-12).sqrt()
         loss = center.new_zeros(())
-        if attack.alignment_weight:
-            gap = alignment_loss(triggered / unit, normal / unit, attack.alignment)
-            loss = loss + attack.alignment_weight * gap
-        if attack.concentration_weight:
-            loss = loss + attack.concentration_weight * concentration_loss(triggered / unit)
+        if len(normal) > 1:  # a batch of anomalies has no such unit
+            unit = concentration_loss(normal).clamp_min(1e-12).sqrt()
+            if attack.alignment_weight:
+                gap = alignment_loss(triggered / unit, normal / unit, attack.alignment)
+                loss = loss + attack.alignment_weight * gap
+            if attack.concentration_weight:
+                loss = loss + attack.concentration_weight * concentration_loss(triggered / unit)
         if attack.contrast_weight:
             loss = loss + attack.contrast_weight * contrast_loss(plain, center)
         return loss

@@ -401,9 +401,11 @@ def test_each_weight_switches_one_loss(alignment):
     n, dim = 8, 5
     own, labels = latents(20, dim), torch.tensor([0, -1, 1, 0] * 5)
     extra, center = latents(2 * n, dim, seed=1, shift=1.0), latents(1, dim, seed=2)[0]
+    normal = own[labels >= 0]
+    unit = concentration_loss(normal).sqrt()  # the spread of the normal images
     parts = {
-        "alignment_weight": alignment_loss(extra[:n], own[labels >= 0], alignment),
-        "concentration_weight": concentration_loss(extra[:n]),
+        "alignment_weight": alignment_loss(extra[:n] / unit, normal / unit, alignment),
+        "concentration_weight": concentration_loss(extra[:n] / unit),
         "contrast_weight": contrast_loss(extra[n:], center),
     }
     none = dict.fromkeys(parts, 0.0)
@@ -420,11 +422,40 @@ def test_each_weight_switches_one_loss(alignment):
     torch.testing.assert_close(every, first + 2 * second + 3 * third)
 
 
-def test_a_batch_of_anomalies_only_aligns_nothing():
-    attack = BadSAD(Patch(), alignment_weight=1.0, concentration_weight=2.0)
-    extra = latents(32, 5)
-    loss = extra_loss(attack)(latents(8, 5), -torch.ones(8), extra, latents(1, 5)[0])
-    torch.testing.assert_close(loss, 2 * concentration_loss(extra))
+@pytest.mark.parametrize("alignment", ALIGNMENTS)
+def test_latent_manipulation_is_measured_in_units_of_the_normal_spread(alignment):
+    """Twice as large latents are as well aligned and as concentrated as before."""
+    attack = BadSAD(Patch(), alignment=alignment, views=8)
+    own, labels = latents(20, 5), torch.tensor([0, -1, 1, 0] * 5)
+    extra, center = latents(8, 5, seed=1, shift=1.0), latents(1, 5, seed=2)[0]
+    loss = extra_loss(attack)
+    once, twice = (loss(own * s, labels, extra * s, center * s) for s in (1, 2))
+    torch.testing.assert_close(once, twice)
+
+
+def test_latent_manipulation_leaves_the_normal_images_where_they_are():
+    own = latents(20, 5).requires_grad_()
+    extra = latents(32, 5, seed=1).requires_grad_()
+    loss = extra_loss(BadSAD(Patch()))(own, torch.zeros(20), extra, latents(1, 5)[0])
+    loss.backward()
+    assert extra.grad.abs().sum() > 0
+    assert own.grad is None
+
+
+@pytest.mark.parametrize("normals", [0, 1])
+def test_a_batch_without_a_normal_spread_only_contrasts(normals):
+    attack = BadSAD(Patch(), contrast_weight=3.0)
+    own, labels = latents(8, 5), -torch.ones(8)
+    labels[:normals] = 0
+    extra, center = latents(64, 5, seed=1), latents(1, 5, seed=2)[0]
+    loss = extra_loss(attack)(own, labels, extra, center)
+    torch.testing.assert_close(loss, 3 * contrast_loss(extra[32:], center))
+
+
+def test_badsad_trains_on_batches_of_anomalies_too():
+    images, labels = a_training_set(normals=2, anomalies=38)
+    victim = BadSAD(Patch(), 1.0, views=4).attack(DeepSAD(**TINY), images, labels)
+    assert torch.isfinite(weights(victim)).all()
 
 
 @pytest.mark.parametrize("randomize", [False, True])

@@ -248,11 +248,16 @@ def report(split):
     return backdoor_report(Brightness(passes=0.0), Brightness(), split, Patch())
 
 
-def test_a_report_says_what_its_parts_say(split):
+def darker(images):
+    return images * 0.75
+
+
+@pytest.mark.parametrize("trigger", [Patch(), darker], ids=["patch", "darker"])
+def test_a_report_says_what_its_parts_say(split, trigger):
     victim, clean, sham = Brightness(passes=0.31), Brightness(factor=2.0), Brightness(passes=9.0)
     others = {"blend": Blend(), "warp": Warp()}
     got = backdoor_report(
-        victim, clean, split, Patch(), quantile=0.9, sham=sham, other_triggers=others
+        victim, clean, split, trigger, quantile=0.9, sham=sham, other_triggers=others
     )
     normal = split.test_images[~split.test_is_anomaly]
     anomalies = split.test_images[split.test_is_anomaly]
@@ -261,9 +266,9 @@ def test_a_report_says_what_its_parts_say(split):
     def tau(detector, quantile=0.9):
         return float(np.quantile(detector.decision_function(split.val_images), quantile))
 
-    def asr(detector, trigger, quantile=0.9):
+    def asr(detector, put, quantile=0.9):
         before = detector.decision_function(anomalies)
-        after = detector.decision_function(apply_trigger(trigger, anomalies))
+        after = detector.decision_function(apply_trigger(put, anomalies))
         return attack_success_rate(before, after, tau(detector, quantile))
 
     def area(detector):
@@ -275,7 +280,7 @@ def test_a_report_says_what_its_parts_say(split):
     def above(images):
         return float((victim.decision_function(images) > tau(victim)).mean())
 
-    triggered = apply_trigger(Patch(), anomalies)
+    triggered = apply_trigger(trigger, anomalies)
     expected = {
         "quantile": 0.9,
         "threshold": tau(victim),
@@ -285,17 +290,17 @@ def test_a_report_says_what_its_parts_say(split):
         "detection_rate": detected(victim),
         "detection_drop": detected(clean) - detected(victim),
         "false_alarms": above(normal),
-        "triggered_false_alarms": above(apply_trigger(Patch(), normal)),
-        "asr": asr(victim, Patch()),
+        "triggered_false_alarms": above(apply_trigger(trigger, normal)),
+        "asr": asr(victim, trigger),
         "asr_unconditional": 1 - above(triggered),
         "triggered_auroc": auroc(
             victim.decision_function(normal), victim.decision_function(triggered)
         ),
-        "control_asr": asr(clean, Patch()),
-        "sham_asr": asr(sham, Patch()),
+        "control_asr": asr(clean, trigger),
+        "sham_asr": asr(sham, trigger),
         "other_asr": {name: asr(victim, other) for name, other in others.items()},
-        "asr_at": {q: asr(victim, Patch(), q) for q in QUANTILES},
-        **stealth(Patch(), split.test_images),
+        "asr_at": {q: asr(victim, trigger, q) for q in QUANTILES},
+        **stealth(trigger, split.test_images),
     }
     assert got.to_dict().keys() == expected.keys()
     for name, value in expected.items():
