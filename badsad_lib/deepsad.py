@@ -25,6 +25,7 @@ from torch.nn import functional as F
 from tqdm import tqdm
 
 from badsad_lib import checkpoints
+from badsad_lib._allocator import keep_freed_memory
 from badsad_lib.images import check_images, check_semi_labels, to_float
 from badsad_lib.networks import (
     ARCHITECTURES,
@@ -134,10 +135,11 @@ class _Pixels:
     """
 
     def __init__(self, images: Tensor, device: torch.device) -> None:
+        if device.type == "cpu":
+            keep_freed_memory()
         pixels = to_float(images.detach().to(device)).permute(0, 2, 3, 1)
         # clone: a float tensor may be the caller's own.
         self.pixels = pixels.clone(memory_format=torch.contiguous_format)
-
         self.device = device
 
     def __len__(self) -> int:

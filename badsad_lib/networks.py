@@ -86,7 +86,7 @@ class ConvBlock(nn.Module):
             x = F.max_pool2d(self.norm(x), 2)
         else:
             x = self.norm(F.max_pool2d(x, 2))
-        return F.leaky_relu(x, SLOPE)
+        return F.leaky_relu(x, SLOPE, inplace=True)
 
 
 class Encoder(nn.Module):

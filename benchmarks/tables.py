@@ -42,7 +42,7 @@ def speed_table(results: Path = RESULTS) -> str:
     """Images per second, this library against a plain loop."""
     rows = pd.read_csv(results / "speed.csv")
     lines = [
-        "| | plain loop | this library | ratio | of the arithmetic floor | peak MB, both |",
+        "| | plain loop | this library | ratio | of the floor | peak MB, plain and library |",
         "|---|---|---|---|---|---|",
     ]
     for row in rows.to_dict("records"):
