@@ -52,7 +52,7 @@ def speed_table(results: Path = RESULTS) -> str:
             f"| {row['plain_mb']:,.0f}, {row['library_mb']:,.0f} |"
         )
     machine = rows.iloc[0]
-    lines += ["", f"{machine['device']}, {machine['threads']} threads, {machine['versions']}."]
+    lines += ["", f"{machine['device']}; {machine['versions']}. Best of the repeats."]
     return "\n".join(lines)
 
 
