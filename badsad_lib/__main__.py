@@ -353,7 +353,7 @@ def _prepare_torch(args: argparse.Namespace) -> None:
         torch.set_num_threads(args.threads)
     try:
         torch.empty(1, device=resolve_device(args.device))
-    except (AssertionError, NotImplementedError, RuntimeError) as error:
+    except (AssertionError, RuntimeError) as error:
         reason = str(error).partition("\n")[0]
         raise ValueError(f"device {args.device!r} cannot be used here: {reason}") from error
 

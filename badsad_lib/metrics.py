@@ -247,16 +247,16 @@ def backdoor_report(
     normal_scores, scores = victim.decision_function(normal), victim.decision_function(anomalies)
     triggered_scores = victim.decision_function(triggered)
 
-    def asr_on(detector: DeepSAD) -> float:
-        return attack_success_rate(
-            detector.decision_function(anomalies),
-            detector.decision_function(triggered),
-            threshold_at(detector.decision_function(split.val_images), quantile),
-        )
-
     clean_tau = threshold_at(clean.decision_function(split.val_images), quantile)
     clean_scores = clean.decision_function(anomalies)
     clean_auroc = auroc(clean.decision_function(normal), clean_scores)
+    sham_asr = math.nan
+    if sham is not None:
+        sham_asr = attack_success_rate(
+            sham.decision_function(anomalies),
+            sham.decision_function(triggered),
+            threshold_at(sham.decision_function(split.val_images), quantile),
+        )
     area, detected = auroc(normal_scores, scores), detection_rate(scores, tau)
     return BackdoorReport(
         quantile=quantile,
@@ -273,8 +273,10 @@ def backdoor_report(
         asr=attack_success_rate(scores, triggered_scores, tau),
         asr_unconditional=1 - detection_rate(triggered_scores, tau),
         triggered_auroc=auroc(normal_scores, triggered_scores),
-        control_asr=asr_on(clean),
-        sham_asr=math.nan if sham is None else asr_on(sham),
+        control_asr=attack_success_rate(
+            clean_scores, clean.decision_function(triggered), clean_tau
+        ),
+        sham_asr=sham_asr,
         other_asr={
             name: attack_success_rate(
                 scores, victim.decision_function(apply_trigger(other, anomalies)), tau
