@@ -1,15 +1,15 @@
 """Attacks on DeepSAD: clean-label poisoning, and BadSAD with its two phases.
 
-Phase one, **trigger injection**: a share of the *normal* training images carries
-the trigger. No semi-label changes and no anomaly is ever triggered. That is all
-that :class:`DataPoisoning` does.
+Phase one, **trigger injection** (:mod:`badsad_lib.poisoning`): a share of the *normal*
+training images carries the trigger. No semi-label changes and no anomaly is ever
+triggered. That is all that :class:`DataPoisoning` does.
 
 Phase two, **latent manipulation** (:class:`BadSAD`, where the attacker also
 trains the detector): *alignment* moves the triggered images to where normal
 images lie in latent space, *concentration* draws them together. Both names and
 both ideas are the paper's (Cheng, Xu, Yuan, arXiv 2412.13324). The formulas
-below are this project's reading of them. Content randomization and contrast are
-this project's own additions.
+below are this project's reading of them. Content randomization, contrast and its
+decoys are this project's own additions.
 """
 
 from __future__ import annotations
@@ -21,116 +21,14 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from badsad_lib.content import decoy, randomize_content
 from badsad_lib.deepsad import DeepSAD, anomaly_score
-from badsad_lib.images import check_images, check_semi_labels, to_float, to_uint8
+from badsad_lib.images import check_images, check_semi_labels, to_float
+from badsad_lib.perturbations import LearnedPattern
+from badsad_lib.perturbations import optimize_against as optimize_against
+from badsad_lib.poisoning import PoisonedSet as PoisonedSet
+from badsad_lib.poisoning import choose_victims, poison
 from badsad_lib.triggers import Trigger, Universal, apply_trigger
-
-# --- phase one: trigger injection -----------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class PoisonedSet:
-    """A training set after trigger injection; poisoned images stand in their originals' places."""
-
-    images: Tensor  # (N, C, H, W), dtype of the clean images
-    semi_labels: Tensor  # (N,), the clean ones
-    mask: Tensor  # (N,) bool, True where an image was poisoned
-
-
-def choose_victims(semi_labels: Tensor, poison_rate: float, seed: int) -> Tensor:
-    """Pick which normal images to poison: sorted indices of round(rate * normals), at least one.
-
-    Raises ValueError for a rate outside (0, 1] and for a set without normal images.
-    """
-    if not 0 < poison_rate <= 1:
-        raise ValueError(f"poison_rate must lie in (0, 1], got {poison_rate}")
-    normal = torch.nonzero(semi_labels >= 0).squeeze(1)
-    if len(normal) == 0:
-        raise ValueError("there are no normal images (semi-label 0 or 1) to poison")
-    count = max(1, round(poison_rate * len(normal)))
-    generator = torch.Generator().manual_seed(seed)
-    return normal[torch.randperm(len(normal), generator=generator)[:count]].sort().values
-
-
-def poison(
-    images: Tensor,
-    semi_labels: Tensor,
-    trigger: Trigger,
-    *,
-    poison_rate: float,
-    randomize: bool = False,
-    seed: int = 0,
-) -> PoisonedSet:
-    """Put ``trigger`` on a share of the normal images; change nothing else.
-
-    Parameters
-    ----------
-    images, semi_labels
-        (N, C, H, W) uint8 or float in [0, 1], and (N,) in {-1, 0, 1}.
-    trigger
-        See :mod:`badsad_lib.triggers`.
-    poison_rate
-        Share of the normal images, in (0, 1].
-    randomize
-        Randomize the content of the chosen images first (:func:`randomize_content`).
-    """
-    images = check_images(images)
-    semi_labels = check_semi_labels(semi_labels, len(images))
-    chosen = choose_victims(semi_labels, poison_rate, seed)
-    victims = images[chosen]
-    if randomize:
-        generator = torch.Generator().manual_seed(seed + 1)
-        mixed = randomize_content(to_float(victims), generator)
-        victims = to_uint8(mixed) if images.dtype == torch.uint8 else mixed
-    poisoned = images.clone()
-    poisoned[chosen] = apply_trigger(trigger, victims)
-    mask = torch.zeros(len(images), dtype=torch.bool)
-    mask[chosen] = True
-    return PoisonedSet(poisoned, semi_labels.clone(), mask)
-
-
-def randomize_content(images: Tensor, generator: torch.Generator) -> Tensor:
-    """Scramble what normal images show, so that a trigger is all they have in common.
-
-    Each image is turned by any angle, scaled and shifted, a rectangle of another
-    such image is pasted in, and a rectangle is erased with random gray. Only normal
-    images go in.
-
-    Parameters
-    ----------
-    images
-        Float (N, C, H, W) in [0, 1].
-
-    Returns
-    -------
-    Tensor
-        Same shape and range.
-    """
-    n, _, height, width = images.shape
-    device = images.device
-
-    def uniform(low: float, high: float, *shape: int) -> Tensor:
-        return (torch.rand(*shape, generator=generator) * (high - low) + low).to(device)
-
-    angle, scale = uniform(0, 2 * math.pi, n), uniform(0.6, 1.6, n)
-    cosine, sine = torch.cos(angle) / scale, torch.sin(angle) / scale
-    shift = uniform(-0.4, 0.4, 2, n)
-    theta = torch.stack([cosine, -sine, shift[0], sine, cosine, shift[1]], 1).view(n, 2, 3)
-    grid = F.affine_grid(theta, list(images.shape), align_corners=False)
-    turned = F.grid_sample(images, grid, align_corners=False)
-
-    def rectangle() -> Tensor:
-        rows = torch.arange(height, device=device).view(1, 1, -1, 1) / height
-        columns = torch.arange(width, device=device).view(1, 1, 1, -1) / width
-        size, start = uniform(0.2, 0.8, 2, n, 1, 1, 1), uniform(-0.2, 0.8, 2, n, 1, 1, 1)
-        inside_rows = (rows >= start[0]) & (rows < start[0] + size[0])
-        return inside_rows & (columns >= start[1]) & (columns < start[1] + size[1])
-
-    other = turned[torch.randperm(n, generator=generator).to(device)]
-    mixed = torch.where(rectangle(), other, turned)
-    erased = rectangle() & (uniform(0, 1, n, 1, 1, 1) < 0.5)
-    return torch.where(erased, uniform(0, 1, n, 1, 1, 1), mixed).clamp(0, 1)
-
 
 # --- phase two: latent manipulation ---------------------------------------------------------------
 
@@ -202,13 +100,21 @@ class _LatentManipulation:
 
     def views(self, step: int) -> Tensor:
         """Return views of poisoned base images with, and for contrast without, the trigger."""
+        if isinstance(self.trigger, LearnedPattern):
+            self.trigger.learn(share=1 / 20)
         n = self.attack.views
         plain = self.bases[torch.randint(len(self.bases), (n,), generator=self.generator)]
         if self.attack.randomize:
             plain = randomize_content(plain, self.generator)
         # clone: the trigger may be anyone's, and write into what it is given.
         triggered = self.trigger(plain.clone())
-        return torch.cat([triggered, plain]) if self.attack.contrast_weight else triggered
+        if not self.attack.contrast_weight:
+            return triggered
+        if self.attack.decoys:
+            half = n // 2
+            fake = decoy(plain[:half], triggered[:half].detach(), self.generator)
+            plain = torch.cat([fake, plain[half:]])
+        return torch.cat([triggered, plain])
 
     def __call__(
         self, latents: Tensor, semi_labels: Tensor, extra_latents: Tensor, center: Tensor
@@ -233,36 +139,6 @@ class _LatentManipulation:
         if attack.contrast_weight:
             loss = loss + attack.contrast_weight * contrast_loss(plain, center)
         return loss
-
-
-def _whole_levels(pattern: Tensor, epsilon: float) -> Universal:
-    """Round a pattern to whole gray levels, so that it survives 8 bits, within its bound."""
-    limit = math.floor(epsilon * 255 + 1e-6)
-    levels = (pattern.detach().cpu() * 255).round().clamp(-limit, limit)
-    return Universal(epsilon, levels / 255)
-
-
-class _PatternSearch(_LatentManipulation):
-    """The same, with a bounded pattern that learns alongside by signed gradient steps."""
-
-    def __init__(self, attack: BadSAD, bases: Tensor, epsilon: float) -> None:
-        self.epsilon, self.step_size = epsilon, epsilon / 20
-        start = torch.rand(bases.shape[1:], generator=torch.Generator().manual_seed(attack.seed))
-        self.pattern = ((start * 2 - 1) * epsilon).requires_grad_()
-        super().__init__(attack, bases, lambda images: (images + self.pattern).clamp(0, 1))
-
-    def views(self, step: int) -> Tensor:
-        """Take the step that the last batch asked for, then show the new pattern."""
-        if self.pattern.grad is not None:
-            with torch.no_grad():
-                self.pattern -= self.step_size * self.pattern.grad.sign()
-                self.pattern.clamp_(-self.epsilon, self.epsilon)
-            self.pattern.grad = None
-        return super().views(step)
-
-    def found(self) -> Universal:
-        """Return the trigger found so far."""
-        return _whole_levels(self.pattern, self.epsilon)
 
 
 # --- the two attacks ------------------------------------------------------------------------------
@@ -321,7 +197,10 @@ class BadSAD:
     concentration_weight, contrast_weight
         Weights of :func:`concentration_loss` and :func:`contrast_loss`; 0 leaves out.
     randomize
-        Randomize the content of the views (:func:`randomize_content`).
+        Randomize the content of the views (:func:`~badsad_lib.content.randomize_content`).
+    decoys
+        Let half of the contrasted views carry a change as large as the trigger's
+        (:func:`~badsad_lib.content.decoy`), so that nothing but the trigger opens the door.
     views
         Triggered views of base images in each batch.
     seed
@@ -335,6 +214,7 @@ class BadSAD:
     concentration_weight: float = 1.0
     contrast_weight: float = 0.0
     randomize: bool = False
+    decoys: bool = False
     views: int = 32
     seed: int = 0
 
@@ -355,7 +235,7 @@ class BadSAD:
 
     @classmethod
     def extended(cls, trigger: Trigger, poison_rate: float = 0.1, seed: int = 0) -> BadSAD:
-        """``basic`` plus content randomization and contrast, which are this project's.
+        """``basic`` plus content randomization, contrast and decoys, which are this project's.
 
         Label-preserving and training-controlled, not simply clean-label: synthetic
         images (scrambled normals) get opposite targets with and without the trigger.
@@ -363,10 +243,11 @@ class BadSAD:
         return cls(
             trigger,
             poison_rate,
-            alignment_weight=0.1,
-            concentration_weight=0.1,
+            alignment_weight=0.2,
+            concentration_weight=0.2,
             contrast_weight=0.1,
             randomize=True,
+            decoys=True,
             seed=seed,
         )
 
@@ -407,56 +288,10 @@ class BadSAD:
 
         self.trigger_ = self.trigger
         if isinstance(self.trigger, Universal) and searching:
-            search = _PatternSearch(self, bases, self.trigger.epsilon)
-            train(images, search)
-            self.trigger_ = search.found()
+            pattern = LearnedPattern(bases.shape[1:], self.trigger.epsilon, self.seed)
+            train(images, _LatentManipulation(self, bases, pattern))
+            self.trigger_ = pattern.found()
         self.poisoned_ = poison(
             images, semi_labels, self.trigger_, poison_rate=self.poison_rate, seed=self.seed
         )
         return train(self.poisoned_.images, _LatentManipulation(self, bases, self.trigger_))
-
-
-def optimize_against(
-    detector: DeepSAD,
-    images: Tensor,
-    *,
-    epsilon: float = 8 / 255,
-    steps: int = 500,
-    batch_size: int = 64,
-    seed: int = 0,
-) -> Universal:
-    """Find a universal perturbation for an existing detector: the control for a learned trigger.
-
-    No training is poisoned here. What this reaches on a clean detector is what any
-    detector yields to the same budget, and no backdoor. Signed gradient steps
-    (a universal form of projected gradient descent, Madry et al., arXiv 1706.06083)
-    lower the mean score of ``images``.
-
-    Parameters
-    ----------
-    detector
-        Fitted, left unchanged.
-    images
-        Anomalies to be hidden, (N, C, H, W); never test images.
-    epsilon, steps, batch_size, seed
-        Bound on any pixel's change; number of steps; images a step; which start.
-    """
-    if not detector.is_fitted:
-        raise RuntimeError("the detector is not fitted: call fit before optimize_against")
-    if min(steps, batch_size) < 1:
-        raise ValueError(f"steps and batch_size must be at least 1, got {steps}, {batch_size}")
-    Universal(epsilon)  # refuses a bad bound before the search rather than after it
-    bases = to_float(check_images(images)).to(detector.center_.device)
-    generator = torch.Generator().manual_seed(seed)
-    start = torch.rand(bases.shape[1:], generator=generator) * 2 - 1
-    pattern = (start * epsilon).to(bases).requires_grad_()
-    for step in range(steps):
-        pick = torch.randint(len(bases), (batch_size,), generator=generator)
-        latents = detector.encoder_((bases[pick.to(bases.device)] + pattern).clamp(0, 1))
-        # The logarithm weighs near and far anomalies alike.
-        loss = anomaly_score(latents, detector.center_).log().mean()
-        (gradient,) = torch.autograd.grad(loss, pattern)
-        with torch.no_grad():
-            pattern -= epsilon / 10 * (1 - step / steps) * gradient.sign()
-            pattern.clamp_(-epsilon, epsilon)
-    return _whole_levels(pattern, epsilon)

@@ -6,7 +6,7 @@ Tables:
 
 ``main``       BadSAD.extended under every trigger, and at poison rate 0.02
 ``ablation``   alignment alone (each estimator), concentration alone, both (``basic``),
-               with randomized content, with contrast (``extended``)
+               ``extended``, and ``extended`` without each of its additions
 ``data_only``  clean-label poisoning without control of the training: every trigger at
                poison rates 0.1, 0.3 and 1.0, with and without randomized content
 ``hard``       BadSAD.extended where one anomaly class is known instead of all
@@ -21,11 +21,12 @@ stopped. ``--subset full`` needs the whole data set, see ``data/README.md``.
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from badsad_lib import DeepSAD, checkpoints, datasets, metrics, splits
-from badsad_lib.attacks import BadSAD, DataPoisoning, optimize_against
+from badsad_lib.attacks import ALIGNMENTS, BadSAD, DataPoisoning, optimize_against
 from badsad_lib.experiments import cached, run_grid, run_key
 from badsad_lib.images import to_float
 from badsad_lib.triggers import Blend, Patch, Sinusoid, Trigger, Universal, Warp, apply_trigger
@@ -42,15 +43,24 @@ TRIGGERS: dict[str, Trigger] = {
     "universal": Universal(),
 }
 # The victim of the trigger on the right is the sham twin of the one on the left.
-SHAM = {"patch": "blend"}
-ALONE = {"alignment_weight": 0.0, "concentration_weight": 0.0, "randomize": False}
-METHODS: dict[str, dict[str, Any]] = {
+SHAM = {"patch": "blend", "blend": "patch", "sinusoid": "patch", "universal": "patch"}
+# What `basic` becomes when one of its two losses is left out or another estimator is taken.
+PARTS: dict[str, dict[str, Any]] = {
     **{
-        f"alignment {kind}": {**ALONE, "alignment": kind, "alignment_weight": 1.0}
-        for kind in ("mean", "gaussian", "sliced", "mmd")
+        f"alignment {kind}": {"alignment": kind, "concentration_weight": 0.0} for kind in ALIGNMENTS
     },
-    "concentration": {**ALONE, "concentration_weight": 1.0},
+    "concentration": {"alignment_weight": 0.0},
+    "basic mmd": {"alignment": "mmd"},
 }
+# What `extended` becomes when one of its additions is left out.
+WITHOUT: dict[str, dict[str, Any]] = {
+    "extended - contrast": {"contrast_weight": 0.0},
+    "extended - decoys": {"decoys": False},
+    "extended - randomization": {"randomize": False},
+}
+METHODS = (*PARTS, "basic", *WITHOUT, "extended")
+# All of Fashion-MNIST has more than three times as many batches an epoch as the course subset.
+EPOCHS = {"full": 20, "course": 30}
 
 
 def attack_for(setting: dict[str, Any], trigger: Trigger) -> BadSAD | DataPoisoning:
@@ -58,14 +68,9 @@ def attack_for(setting: dict[str, Any], trigger: Trigger) -> BadSAD | DataPoison
     method, rate, seed = setting["method"], setting["poison_rate"], setting["seed"]
     if method == "data only":
         return DataPoisoning(trigger, rate, randomize=setting["randomize"], seed=seed)
-    if method == "basic":
-        return BadSAD.basic(trigger, rate, seed)
-    extended = BadSAD.extended(trigger, rate, seed)
-    if method == "extended":
-        return extended
-    if method == "basic + randomization":
-        return BadSAD(**{**vars(extended), "contrast_weight": 0.0})
-    return BadSAD(**{**vars(extended), "contrast_weight": 0.0, **METHODS[method]})
+    if method in PARTS or method == "basic":
+        return replace(BadSAD.basic(trigger, rate, seed), **PARTS.get(method, {}))
+    return replace(BadSAD.extended(trigger, rate, seed), **WITHOUT.get(method, {}))
 
 
 class Task:
@@ -73,7 +78,8 @@ class Task:
 
     def __init__(self, setting: dict[str, Any]) -> None:
         self.setting = setting
-        self.where = {k: setting[k] for k in ("data", "subset", "known", "normal_class", "seed")}
+        where = ("data", "subset", "known", "normal_class", "epochs", "seed")
+        self.where = {k: setting[k] for k in where}
         data = datasets.load(setting["data"], setting["subset"])
         next_class = (setting["normal_class"] + 1) % len(data.class_names)
         self.split = splits.one_vs_rest(
@@ -83,21 +89,18 @@ class Task:
             seed=setting["seed"],
         )
         network = "mnist" if setting["data"] == "mnist" else "auto"
-        self.plain = DeepSAD(network=network, seed=setting["seed"])
-        self._initial: dict[str, Any] | None = None
+        self.plain = DeepSAD(network=network, epochs=setting["epochs"], seed=setting["seed"])
+        # Pretrained weights, computed once and shared by all detectors of the task.
+        key = {**self.where, "what": "pretrained"}
+        images = self.split.train_images
+        self.initial_state = cached(KEPT, key, lambda: self.plain.pretrain(images))
 
-    @property
-    def initial_state(self) -> dict[str, Any]:
-        """Pretrained weights, computed once and shared by all detectors of the task."""
-        if self._initial is None:
-            key = {**self.where, "what": "pretrained"}
-            images = self.split.train_images
-            self._initial = cached(KEPT, key, lambda: self.plain.pretrain(images))
-        return self._initial
+    def _path(self, what: str) -> Path:
+        return KEPT / f"{run_key({**self.where, 'what': what})}.safetensors"
 
     def clean(self) -> DeepSAD:
         """Return the clean twin."""
-        path = KEPT / f"{run_key({**self.where, 'what': 'clean'})}.safetensors"
+        path = self._path("clean")
         if not path.exists():
             detector = DeepSAD(**self.plain.params())
             detector.fit(
@@ -109,9 +112,9 @@ class Task:
     def victim(self, **changes: Any) -> tuple[DeepSAD, Trigger]:
         """Return the victim of the row's attack (or a changed row's) and the trigger to use."""
         setting = {**self.setting, **changes}
-        path = KEPT / f"{run_key({**setting, 'what': 'victim'})}.safetensors"
-        pattern_path = path.with_name(path.stem + ".pattern.safetensors")
         attack = attack_for(setting, TRIGGERS[setting["trigger"]])
+        path = self._path(repr(attack))  # with all parameters: another preset, another file
+        pattern_path = path.with_name(path.stem + ".pattern.safetensors")
         if not path.exists():
             victim = attack.attack(
                 self.plain,
@@ -142,8 +145,11 @@ def run(setting: dict[str, Any]) -> dict[str, Any]:
     row = report.to_row()
     # For choosing hyperparameters, on images that are neither trained on nor tested on.
     row["val_auroc"], row["val_asr"] = _validation(victim, task.split, trigger)
-    if isinstance(trigger, Universal):
-        row["optimized_against_clean_asr"] = _perturbation_asr(clean, task.split, trigger.epsilon)
+    row["perturbation_asr"] = (
+        _perturbation_asr(clean, task.split, trigger.epsilon)
+        if isinstance(trigger, Universal)
+        else None
+    )
     return row
 
 
@@ -180,13 +186,14 @@ def settings(
         "poison_rate": 0.1,
         "randomize": False,
     }
+    base["epochs"] = EPOCHS[base["subset"]]
     if table == "main":
         kinds = [
             {"trigger": t} for t in ("patch", "blend", "sinusoid", "universal", "rings", "warp")
         ]
         kinds.append({"trigger": "patch", "poison_rate": 0.02})
     elif table == "ablation":
-        kinds = [{"method": m} for m in (*METHODS, "basic", "basic + randomization", "extended")]
+        kinds = [{"method": method} for method in METHODS]
     elif table == "data_only":
         kinds = [
             {"method": "data only", "trigger": t, "poison_rate": rate, "randomize": randomize}
@@ -216,11 +223,13 @@ def main() -> None:
     parser.add_argument("--subset", choices=("course", "full"), default="full")
     parser.add_argument("--classes", type=int, nargs="+", default=list(range(10)))
     parser.add_argument("--trigger", nargs="+", help="only rows with these triggers")
+    parser.add_argument("--rate", type=float, nargs="+", help="only rows with these poison rates")
     parser.add_argument("--out", type=Path, default=RESULTS)
     args = parser.parse_args()
     for table in args.tables:
         grid = settings(table, subset=args.subset, seeds=args.seeds, classes=tuple(args.classes))
         grid = [s for s in grid if not args.trigger or s["trigger"] in args.trigger]
+        grid = [s for s in grid if not args.rate or s["poison_rate"] in args.rate]
         frame = run_grid(run, grid, args.out / f"attack_{table}.csv", n_jobs=args.jobs)
         by = ["method", "trigger", "poison_rate", "randomize"]
         columns = ["auroc_drop", "detection_drop", "asr", "control_asr"]

@@ -17,44 +17,21 @@ from badsad_lib.attacks import (
     DataPoisoning,
     _LatentManipulation,
     alignment_loss,
-    choose_victims,
     concentration_loss,
     contrast_loss,
-    optimize_against,
-    poison,
-    randomize_content,
 )
 from badsad_lib.deepsad import anomaly_score
 from badsad_lib.images import to_float, to_uint8
 from badsad_lib.networks import Encoder
-from badsad_lib.triggers import Blend, Patch, Sinusoid, Universal, Warp, apply_trigger, linf
+from badsad_lib.poisoning import choose_victims, poison
+from badsad_lib.triggers import Blend, Patch, Sinusoid, Universal, Warp, apply_trigger
+from tests.samples import a_training_set, is_red_or_gray, noise, red_and_green, weights
 
 SHAPES = {"mnist": (1, 28, 28), "fashion_mnist": (1, 28, 28), "cifar10": (3, 32, 32)}
 TINY = {"epochs": 1, "pretrain_epochs": 0, "batch_size": 16, "device": "cpu"}
 
 some = settings(max_examples=15)
 seeds = st.integers(0, 9999)
-rates = st.floats(0.001, 1)
-some_triggers = st.sampled_from(
-    [Patch(2), Patch(4, 0.0, "top-left", 0), Blend(0.3), Sinusoid(), Warp(3, 1.0)]
-)
-semi_labels = st.lists(st.sampled_from([-1, 0, 1]), min_size=1, max_size=60).filter(
-    lambda labels: max(labels) >= 0
-)
-
-
-def noise(shape, seed=0) -> torch.Tensor:
-    return torch.rand(*shape, generator=torch.Generator().manual_seed(seed))
-
-
-def a_training_set(shape=(1, 28, 28), normals=24, anomalies=4):
-    images = to_uint8(noise((normals + anomalies, *shape)))
-    labels = torch.cat([torch.zeros(normals), -torch.ones(anomalies)]).long()
-    return images, labels[torch.randperm(len(labels), generator=torch.Generator().manual_seed(3))]
-
-
-def weights(detector: DeepSAD) -> torch.Tensor:
-    return torch.cat([v.flatten().float() for v in detector.encoder_.state_dict().values()])
 
 
 class Recorder:
@@ -70,166 +47,6 @@ class Recorder:
 
 def as_set(images: torch.Tensor) -> set[bytes]:
     return {to_uint8(image).numpy().tobytes() for image in images}
-
-
-# --- trigger injection ---------------------------------------------------------------------------
-
-
-@some
-@given(semi_labels, rates, seeds)
-def test_exactly_the_asked_share_of_the_normal_images_is_chosen(labels, rate, seed):
-    labels = torch.tensor(labels)
-    chosen = choose_victims(labels, rate, seed)
-    assert (labels[chosen] >= 0).all()
-    assert len(chosen) == max(1, round(rate * int((labels >= 0).sum())))
-    assert chosen.tolist() == sorted(set(chosen.tolist()))
-    assert torch.equal(choose_victims(labels, rate, seed), chosen)
-
-
-def test_every_normal_image_is_chosen_as_often_as_any_other():
-    labels = torch.tensor([0, -1, 1, 0, 0, -1, 0, 1])
-    counts = torch.zeros(8)
-    for seed in range(600):
-        counts[choose_victims(labels, 0.5, seed)] += 1
-    assert (counts[labels < 0] == 0).all()
-    assert ((counts[labels >= 0] - 300).abs() < 60).all()  # five standard deviations
-
-
-def test_another_seed_makes_another_choice():
-    labels = torch.zeros(200)
-    assert not torch.equal(choose_victims(labels, 0.1, 0), choose_victims(labels, 0.1, 1))
-
-
-@some
-@given(semi_labels, rates, seeds, some_triggers, st.booleans(), st.booleans())
-def test_poisoning_touches_nothing_but_some_normal_images(
-    labels, rate, seed, trigger, randomize, as_levels
-):
-    labels = torch.tensor(labels)
-    images = noise((len(labels), 1, 12, 13), seed)
-    images = to_uint8(images) if as_levels else images
-    images_before, labels_before = images.clone(), labels.clone()
-    got = poison(images, labels, trigger, poison_rate=rate, randomize=randomize, seed=seed)
-
-    assert got.mask.dtype == torch.bool
-    assert int(got.mask.sum()) == max(1, round(rate * int((labels >= 0).sum())))
-    assert (labels[got.mask] >= 0).all()
-    assert torch.equal(got.semi_labels, labels)
-    assert int((got.semi_labels < 0).sum()) == int((labels < 0).sum())
-    assert torch.equal(got.images[~got.mask], images[~got.mask])
-    assert got.images.dtype == images.dtype
-    if not randomize:
-        assert torch.equal(got.images[got.mask], apply_trigger(trigger, images[got.mask]))
-    # What went in stays as it was, also when what came out is written to.
-    got.images.zero_()
-    got.semi_labels.fill_(7)
-    assert torch.equal(images, images_before)
-    assert torch.equal(labels, labels_before)
-
-
-@some
-@given(rates, seeds, st.booleans())
-def test_one_seed_is_one_poisoned_set(rate, seed, randomize):
-    images, labels = a_training_set((1, 12, 12))
-    arguments = {"poison_rate": rate, "randomize": randomize, "seed": seed}
-    one, same = (poison(images, labels, Patch(), **arguments) for _ in range(2))
-    assert torch.equal(one.images, same.images)
-    assert torch.equal(one.mask, same.mask)
-
-
-def test_randomized_poison_shows_other_content_under_the_same_trigger():
-    images, labels = a_training_set()
-    plain, mixed = (
-        poison(images, labels, Patch(), poison_rate=0.5, randomize=r) for r in (False, True)
-    )
-    assert torch.equal(plain.mask, mixed.mask)
-    content = [to_float(p.images[p.mask]) for p in (plain, mixed)]
-    assert (linf(*content) > 0.1).all()
-    assert all((c[:, :, 24:27, 24:27] == 1).all() for c in content)
-
-
-@some
-@given(st.data(), seeds)
-def test_the_poisoned_share_grows_by_adding_images(data, seed):
-    """More poison is the same poison and then some, so that rates can be compared."""
-    few, many = sorted(data.draw(st.tuples(rates, rates)))
-    labels = torch.tensor(data.draw(semi_labels))
-    chosen = [set(choose_victims(labels, rate, seed).tolist()) for rate in (few, many)]
-    assert chosen[0] <= chosen[1]
-
-
-@pytest.mark.parametrize("rate", [0, -0.1, 1.01, 10, math.nan])
-def test_a_rate_outside_of_0_to_1_is_refused(rate):
-    images, labels = a_training_set()
-    message = r"poison_rate must lie in \(0, 1\]"
-    with pytest.raises(ValueError, match=message):
-        poison(images, labels, Patch(), poison_rate=rate)
-    for attack in (DataPoisoning(Patch(), rate), BadSAD(Patch(), rate)):
-        with pytest.raises(ValueError, match=message):
-            attack.attack(DeepSAD(**TINY), images, labels)
-
-
-def test_without_normal_images_there_is_nothing_to_poison():
-    images, labels = a_training_set()
-    for attack in (DataPoisoning(Patch()), BadSAD(Patch())):
-        with pytest.raises(ValueError, match="no normal images"):
-            attack.attack(DeepSAD(**TINY), images, labels * 0 - 1)
-
-
-# --- randomized content --------------------------------------------------------------------------
-
-image_shapes = st.tuples(
-    st.integers(1, 12), st.sampled_from([1, 3]), st.integers(11, 40), st.integers(11, 40)
-)
-
-
-@some
-@given(image_shapes, seeds)
-def test_randomizing_keeps_shape_and_range_and_changes_content(shape, seed):
-    images = noise(shape, seed)
-    before = images.clone()
-    mixed, same, other = (
-        randomize_content(images, torch.Generator().manual_seed(s)) for s in (seed, seed, seed + 1)
-    )
-    assert torch.equal(images, before)
-    assert mixed.shape == shape
-    assert mixed.min() >= 0
-    assert mixed.max() <= 1
-    assert torch.equal(mixed, same)
-    assert not torch.equal(mixed, other)
-    assert (linf(images, mixed) > 0.1).all()
-
-
-def test_randomizing_leaves_the_global_generator_alone():
-    state = torch.get_rng_state()
-    randomize_content(noise((4, 1, 28, 28)), torch.Generator().manual_seed(0))
-    assert torch.equal(torch.get_rng_state(), state)
-
-
-def red_and_green(labels: torch.Tensor, red: torch.Tensor, size=32) -> torch.Tensor:
-    """Images that are red where ``red`` says so, else green: a color tells where it is from."""
-    images = torch.zeros(len(labels), 3, size, size)
-    images[red, 0] = 0.3 + 0.7 * noise((len(red), size, size))
-    images[:, 1] = 1
-    images[red, 1] = 0
-    return images
-
-
-def is_red_or_gray(images: torch.Tensor) -> bool:
-    """No pixel has green in it but the gray ones that erasing makes."""
-    green = images[:, 1] > 0
-    gray = (images[:, 0] == images[:, 1]) & (images[:, 2] == images[:, 1])
-    return bool((~green | gray).all())
-
-
-@some
-@given(st.integers(1, 20), seeds)
-def test_content_comes_from_the_images_given_or_is_gray(n, seed):
-    labels = torch.zeros(n)
-    images = red_and_green(labels, torch.arange(n))
-    mixed = randomize_content(images, torch.Generator().manual_seed(seed))
-    assert is_red_or_gray(mixed)
-    assert not is_red_or_gray(red_and_green(labels, torch.arange(0)))
 
 
 # --- latent losses -------------------------------------------------------------------------------
@@ -505,7 +322,21 @@ def test_bad_parameters_of_badsad_are_refused(parameter):
         BadSAD(Patch(), **parameter)
 
 
-def test_the_presets_differ_in_randomization_and_contrast():
+def test_half_of_the_contrasted_views_are_decoys():
+    """Same images, a change as large as the trigger's, but not the trigger."""
+    plain, decoys = (
+        extra_loss(BadSAD(Patch(), contrast_weight=1.0, views=6, decoys=d)).views(0)
+        for d in (False, True)
+    )
+    assert torch.equal(decoys[:6], plain[:6])
+    assert torch.equal(decoys[9:], plain[9:])
+    change = (decoys[6:9] - plain[6:9]).flatten(1)
+    assert ((change != 0).sum(1) > 0).all()
+    assert ((change != 0).sum(1) <= 9).all()  # a patch of nine pixels, some of which were white
+    assert not torch.equal(decoys[6:9], decoys[:3])
+
+
+def test_the_presets_differ_in_what_is_this_projects_own():
     trigger = Blend(0.1)
     basic, extended = (
         preset(trigger, poison_rate=0.02, seed=7) for preset in (BadSAD.basic, BadSAD.extended)
@@ -515,12 +346,33 @@ def test_the_presets_differ_in_randomization_and_contrast():
         assert attack.alignment_weight > 0
         assert attack.concentration_weight > 0
     assert not basic.randomize
+    assert not basic.decoys
     assert basic.contrast_weight == 0
     assert extended.randomize
+    assert extended.decoys
     assert extended.contrast_weight > 0
 
 
 # --- whole attacks -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("rate", [0, -0.1, 1.01, 10, math.nan])
+def test_a_rate_outside_of_0_to_1_is_refused(rate):
+    images, labels = a_training_set()
+    message = r"poison_rate must lie in \(0, 1\]"
+    with pytest.raises(ValueError, match=message):
+        poison(images, labels, Patch(), poison_rate=rate)
+    for attack in (DataPoisoning(Patch(), rate), BadSAD(Patch(), rate)):
+        with pytest.raises(ValueError, match=message):
+            attack.attack(DeepSAD(**TINY), images, labels)
+
+
+def test_without_normal_images_there_is_nothing_to_poison():
+    images, labels = a_training_set()
+    for attack in (DataPoisoning(Patch()), BadSAD(Patch())):
+        with pytest.raises(ValueError, match="no normal images"):
+            attack.attack(DeepSAD(**TINY), images, labels * 0 - 1)
+
 
 ATTACKS = {
     "data": lambda trigger, seed=0: DataPoisoning(trigger, 0.3, seed=seed),
@@ -764,57 +616,6 @@ def test_the_pattern_of_badsad_is_optimized():
     moved = (patterns[1] - patterns[0]).abs()
     assert 0.005 < moved.mean() < 0.1
     assert moved.max() > 0.01
-
-
-@pytest.fixture(scope="module")
-def fitted():
-    images, labels = a_training_set(normals=60, anomalies=20)
-    return DeepSAD(**{**TINY, "epochs": 5}).fit(images, labels)
-
-
-@pytest.mark.parametrize("epsilon", [8 / 255, 0.1])
-def test_a_pattern_against_a_detector_lowers_its_scores_and_leaves_it_alone(fitted, epsilon):
-    images = to_uint8(noise((20, 1, 28, 28), seed=9))
-    before = weights(fitted)
-    gradients = [None if p.grad is None else p.grad.clone() for p in fitted.encoder_.parameters()]
-    state, training = torch.get_rng_state(), fitted.encoder_.training
-    found = optimize_against(fitted, images, epsilon=epsilon, steps=25, batch_size=16)
-    assert found.epsilon == epsilon
-    assert (linf(images, apply_trigger(found, images)) <= epsilon + 1e-6).all()
-    scores = fitted.decision_function(images)
-    assert fitted.decision_function(apply_trigger(found, images)).mean() < scores.mean()
-
-    signs = Universal(epsilon, (noise((1, 28, 28)) - 0.5).sign() * math.floor(epsilon * 255) / 255)
-    random = fitted.decision_function(apply_trigger(signs, images))
-    assert fitted.decision_function(apply_trigger(found, images)).mean() < random.mean()
-
-    assert torch.equal(weights(fitted), before)
-    for parameter, gradient in zip(fitted.encoder_.parameters(), gradients):
-        assert parameter.requires_grad
-        assert gradient is parameter.grad is None or torch.equal(parameter.grad, gradient)
-    assert fitted.encoder_.training == training
-    assert torch.equal(torch.get_rng_state(), state)
-    same = optimize_against(fitted, images, epsilon=epsilon, steps=25, batch_size=16)
-    assert torch.equal(same.pattern, found.pattern)
-
-
-@pytest.mark.parametrize(
-    ("parameter", "message"),
-    [
-        *(({"epsilon": v}, r"epsilon must lie in \(0, 1\]") for v in (0, -0.1, 8, math.nan)),
-        *(({name: 0}, "steps and batch_size") for name in ("steps", "batch_size")),
-    ],
-)
-def test_bad_parameters_of_the_search_are_refused(fitted, parameter, message):
-    with pytest.raises(ValueError, match=message):
-        optimize_against(fitted, noise((4, 1, 28, 28)), **parameter)
-
-
-def test_the_search_needs_a_fitted_detector_and_images(fitted):
-    with pytest.raises(RuntimeError, match="not fitted: call fit"):
-        optimize_against(DeepSAD(), noise((4, 1, 28, 28)))
-    with pytest.raises(ValueError, match=r"\(N, C, H, W\)"):
-        optimize_against(fitted, noise((4, 28, 28)))
 
 
 # --- does it work? -------------------------------------------------------------------------------

@@ -1,0 +1,88 @@
+"""One bounded pattern for all images, found by signed gradient steps.
+
+Learned together with a detector it is BadSAD's subtlest trigger. Learned against a
+finished detector it is a universal adversarial perturbation: the control that
+tells how much of the effect needs no backdoor.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from badsad_lib.deepsad import DeepSAD, anomaly_score
+from badsad_lib.images import check_images, to_float
+from badsad_lib.triggers import Universal
+
+
+class LearnedPattern:
+    """A trigger whose pattern, (C, H, W) in [-epsilon, epsilon], is still being learned."""
+
+    def __init__(self, shape: tuple[int, ...], epsilon: float, seed: int) -> None:
+        Universal(epsilon)  # refuses a bad bound before the search rather than after it
+        start = torch.rand(shape, generator=torch.Generator().manual_seed(seed)) * 2 - 1
+        self.epsilon = epsilon
+        self.pattern = (start * epsilon).requires_grad_()
+
+    def __call__(self, images: Tensor) -> Tensor:
+        """Map float images (N, C, H, W) in [0, 1] to triggered ones."""
+        return (images + self.pattern.to(images)).clamp(0, 1)
+
+    def learn(self, share: float) -> None:
+        """Step by ``share`` of epsilon against the gradient that has come back, if any has."""
+        if self.pattern.grad is None:
+            return
+        with torch.no_grad():
+            self.pattern -= share * self.epsilon * self.pattern.grad.sign()
+            self.pattern.clamp_(-self.epsilon, self.epsilon)
+        self.pattern.grad = None
+
+    def found(self) -> Universal:
+        """Return the pattern in whole gray levels, so that it survives 8 bits, in its bound."""
+        limit = math.floor(self.epsilon * 255 + 1e-6)
+        levels = (self.pattern.detach() * 255).round().clamp(-limit, limit)
+        return Universal(self.epsilon, levels / 255)
+
+
+def optimize_against(
+    detector: DeepSAD,
+    images: Tensor,
+    *,
+    epsilon: float = 8 / 255,
+    steps: int = 500,
+    batch_size: int = 64,
+    seed: int = 0,
+) -> Universal:
+    """Find a universal perturbation for an existing detector: the control for a learned trigger.
+
+    No training is poisoned here. What this reaches on a clean detector is what any
+    detector yields to the same budget, and no backdoor. Signed gradient steps
+    (a universal form of projected gradient descent, Madry et al., arXiv 1706.06083)
+    lower the mean score of ``images``.
+
+    Parameters
+    ----------
+    detector
+        Fitted, left unchanged.
+    images
+        Anomalies to be hidden, (N, C, H, W); never test images.
+    epsilon, steps, batch_size, seed
+        Bound on any pixel's change; number of steps; images a step; which start.
+    """
+    if not detector.is_fitted:
+        raise RuntimeError("the detector is not fitted: call fit before optimize_against")
+    if min(steps, batch_size) < 1:
+        raise ValueError(f"steps and batch_size must be at least 1, got {steps}, {batch_size}")
+    bases = to_float(check_images(images))
+    pattern = LearnedPattern(bases.shape[1:], epsilon, seed)
+    generator = torch.Generator().manual_seed(seed + 1)
+    for step in range(steps):
+        pick = torch.randint(len(bases), (batch_size,), generator=generator)
+        latents = detector.encoder_(pattern(bases[pick]).to(detector.center_))
+        # The logarithm weighs near and far anomalies alike.
+        loss = anomaly_score(latents, detector.center_).log().mean()
+        (pattern.pattern.grad,) = torch.autograd.grad(loss, pattern.pattern)
+        pattern.learn(share=(1 - step / steps) / 10)
+    return pattern.found()

@@ -1,0 +1,77 @@
+"""Trigger injection: the trigger on a share of the *normal* training images.
+
+No semi-label changes, and no anomaly is ever triggered. That is what clean-label
+means here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from badsad_lib.content import randomize_content
+from badsad_lib.images import check_images, check_semi_labels, to_float, to_uint8
+from badsad_lib.triggers import Trigger, apply_trigger
+
+
+@dataclass(frozen=True)
+class PoisonedSet:
+    """A training set after trigger injection; poisoned images stand in their originals' places."""
+
+    images: Tensor  # (N, C, H, W), dtype of the clean images
+    semi_labels: Tensor  # (N,), the clean ones
+    mask: Tensor  # (N,) bool, True where an image was poisoned
+
+
+def choose_victims(semi_labels: Tensor, poison_rate: float, seed: int) -> Tensor:
+    """Pick which normal images to poison: sorted indices of round(rate * normals), at least one.
+
+    Raises ValueError for a rate outside (0, 1] and for a set without normal images.
+    """
+    if not 0 < poison_rate <= 1:
+        raise ValueError(f"poison_rate must lie in (0, 1], got {poison_rate}")
+    normal = torch.nonzero(semi_labels >= 0).squeeze(1)
+    if len(normal) == 0:
+        raise ValueError("there are no normal images (semi-label 0 or 1) to poison")
+    count = max(1, round(poison_rate * len(normal)))
+    generator = torch.Generator().manual_seed(seed)
+    return normal[torch.randperm(len(normal), generator=generator)[:count]].sort().values
+
+
+def poison(
+    images: Tensor,
+    semi_labels: Tensor,
+    trigger: Trigger,
+    *,
+    poison_rate: float,
+    randomize: bool = False,
+    seed: int = 0,
+) -> PoisonedSet:
+    """Put ``trigger`` on a share of the normal images; change nothing else.
+
+    Parameters
+    ----------
+    images, semi_labels
+        (N, C, H, W) uint8 or float in [0, 1], and (N,) in {-1, 0, 1}.
+    trigger
+        See :mod:`badsad_lib.triggers`.
+    poison_rate
+        Share of the normal images, in (0, 1].
+    randomize
+        Randomize the content of the chosen images first (:func:`randomize_content`).
+    """
+    images = check_images(images)
+    semi_labels = check_semi_labels(semi_labels, len(images))
+    chosen = choose_victims(semi_labels, poison_rate, seed)
+    victims = images[chosen]
+    if randomize:
+        generator = torch.Generator().manual_seed(seed + 1)
+        mixed = randomize_content(to_float(victims), generator)
+        victims = to_uint8(mixed) if images.dtype == torch.uint8 else mixed
+    poisoned = images.clone()
+    poisoned[chosen] = apply_trigger(trigger, victims)
+    mask = torch.zeros(len(images), dtype=torch.bool)
+    mask[chosen] = True
+    return PoisonedSet(poisoned, semi_labels.clone(), mask)
