@@ -11,6 +11,7 @@ Tables:
                poison rates 0.1, 0.3 and 1.0, with and without randomized content
 ``hard``       BadSAD.extended where one anomaly class is known instead of all
 ``mnist``      BadSAD.extended on MNIST
+``color``      BadSAD.extended on Fashion-MNIST in color, 3x32x32, with the CIFAR-10 encoder
 ``cifar10``    BadSAD.extended on CIFAR-10, where its files are
 
 Detectors are kept in ``_build/detectors`` (clean twins serve many rows; the victim of
@@ -27,6 +28,7 @@ from typing import Any
 
 from badsad_lib import DeepSAD, checkpoints, datasets, metrics, splits
 from badsad_lib.attacks import ALIGNMENTS, BadSAD, DataPoisoning, optimize_against
+from badsad_lib.color import colorized
 from badsad_lib.experiments import cached, run_grid, run_key
 from badsad_lib.images import to_float
 from badsad_lib.triggers import Blend, Patch, Sinusoid, Trigger, Universal, Warp, apply_trigger
@@ -73,6 +75,13 @@ def attack_for(setting: dict[str, Any], trigger: Trigger) -> BadSAD | DataPoison
     return replace(BadSAD.extended(trigger, rate, seed), **WITHOUT.get(method, {}))
 
 
+def load(name: str, subset: str) -> datasets.Dataset:
+    """Return the data set that a row names."""
+    if name == "color":
+        return colorized(datasets.load("fashion_mnist", subset))
+    return datasets.load(name, subset)
+
+
 class Task:
     """What a row is about; its detectors come from the folder of kept ones or are made."""
 
@@ -80,7 +89,7 @@ class Task:
         self.setting = setting
         where = ("data", "subset", "known", "normal_class", "epochs", "seed")
         self.where = {k: setting[k] for k in where}
-        data = datasets.load(setting["data"], setting["subset"])
+        data = load(setting["data"], setting["subset"])
         next_class = (setting["normal_class"] + 1) % len(data.class_names)
         self.split = splits.one_vs_rest(
             data,
@@ -133,13 +142,13 @@ class Task:
         return DeepSAD.load(path), trigger
 
 
-def run(setting: dict[str, Any]) -> dict[str, Any]:
+def run(setting: dict[str, Any], *, with_sham: bool = True) -> dict[str, Any]:
     """Train what the row needs and measure it."""
     task = Task(setting)
     clean = task.clean()
     victim, trigger = task.victim()
     sham = None
-    if setting["method"] == "extended" and setting["trigger"] in SHAM:
+    if with_sham and setting["method"] == "extended" and setting["trigger"] in SHAM:
         sham, _ = task.victim(trigger=SHAM[setting["trigger"]])
     report = metrics.backdoor_report(victim, clean, task.split, trigger, sham=sham)
     row = report.to_row()
@@ -174,11 +183,16 @@ def _perturbation_asr(clean: DeepSAD, split: splits.Split, epsilon: float) -> fl
 
 
 def settings(
-    table: str, *, subset: str = "full", seeds: int = 1, classes: tuple[int, ...] = tuple(range(10))
+    table: str,
+    *,
+    subset: str = "full",
+    seeds: int = 1,
+    classes: tuple[int, ...] = tuple(range(10)),
+    epochs: int | None = None,
 ) -> list[dict[str, Any]]:
     """List the runs of a table."""
     base: dict[str, Any] = {
-        "data": table if table in ("mnist", "cifar10") else "fashion_mnist",
+        "data": table if table in ("mnist", "color", "cifar10") else "fashion_mnist",
         "subset": "full" if table == "cifar10" else subset,
         "known": "next" if table == "hard" else "all",
         "method": "extended",
@@ -186,7 +200,7 @@ def settings(
         "poison_rate": 0.1,
         "randomize": False,
     }
-    base["epochs"] = EPOCHS[base["subset"]]
+    base["epochs"] = EPOCHS[base["subset"]] if epochs is None else epochs
     if table == "main":
         kinds = [
             {"trigger": t} for t in ("patch", "blend", "sinusoid", "universal", "rings", "warp")
@@ -211,10 +225,10 @@ def settings(
     ]
 
 
-TABLES = ("main", "ablation", "data_only", "hard", "mnist", "cifar10")
+TABLES = ("main", "ablation", "data_only", "hard", "mnist", "color", "cifar10")
 
 
-def main() -> None:
+def main(argv: list[str] | None = None) -> None:
     """Run what is missing and print means over classes."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("tables", nargs="+", choices=TABLES, metavar="TABLE", help=str(TABLES))
@@ -224,10 +238,17 @@ def main() -> None:
     parser.add_argument("--classes", type=int, nargs="+", default=list(range(10)))
     parser.add_argument("--trigger", nargs="+", help="only rows with these triggers")
     parser.add_argument("--rate", type=float, nargs="+", help="only rows with these poison rates")
+    parser.add_argument("--epochs", type=int, help=f"instead of {EPOCHS}")
     parser.add_argument("--out", type=Path, default=RESULTS)
-    args = parser.parse_args()
+    args = parser.parse_args(argv)
     for table in args.tables:
-        grid = settings(table, subset=args.subset, seeds=args.seeds, classes=tuple(args.classes))
+        grid = settings(
+            table,
+            subset=args.subset,
+            seeds=args.seeds,
+            classes=tuple(args.classes),
+            epochs=args.epochs,
+        )
         grid = [s for s in grid if not args.trigger or s["trigger"] in args.trigger]
         grid = [s for s in grid if not args.rate or s["poison_rate"] in args.rate]
         frame = run_grid(run, grid, args.out / f"attack_{table}.csv", n_jobs=args.jobs)

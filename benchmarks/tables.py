@@ -21,6 +21,21 @@ PROTOCOLS = {
     "hard pretrained": "one known anomaly class, pretrained",
 }
 
+TRIGGERS = {
+    "patch": "patch 3x3",
+    "blend": "blend, noise 0.2",
+    "rings": "blend, rings 0.2",
+    "sinusoid": "sinusoid 20/255",
+    "warp": "warp",
+    "universal": "learned pattern, 8/255",
+}
+CONTROLS = ("turned", "noise", "rings")  # metrics.control_triggers
+OTHER_DATA = {
+    "hard": "patch, one known anomaly class",
+    "mnist": "patch, MNIST (course subset)",
+    "color": "patch, in color (course subset)",
+}
+
 
 def detector_table(results: Path = RESULTS) -> str:
     """AUROC of the clean detector, a row a protocol, a column a normal class."""
@@ -56,7 +71,99 @@ def speed_table(results: Path = RESULTS) -> str:
     return "\n".join(lines)
 
 
-TABLES = {"detector": detector_table, "speed": speed_table}
+def over_classes(runs: pd.DataFrame, column: str) -> str:
+    """Mean over classes and seeds, ``+-`` the deviation of seeds, and the range over classes."""
+    of_class = runs.groupby("normal_class")[column].mean()
+    of_seed = runs.groupby("seed")[column].mean()
+    spread = f" ± {of_seed.std():.3f}" if len(of_seed) > 1 else ""
+    return f"{of_class.mean():.3f}{spread} ({of_class.min():.2f} to {of_class.max():.2f})"
+
+
+def mean(runs: pd.DataFrame, column: str) -> str:
+    """Mean over classes and seeds, or a dash where it was not measured."""
+    return "–" if runs[column].isna().any() else f"{runs[column].mean():.3f}"
+
+
+def attack_row(name: str, runs: pd.DataFrame) -> str:
+    """What one attack reaches and costs, and its controls."""
+    others = max(runs[f"asr_{control}"].mean() for control in CONTROLS)
+    cells = [
+        name,
+        f"{runs['normal_class'].nunique()} x {runs['seed'].nunique()}",
+        over_classes(runs, "asr"),
+        mean(runs, "auroc_drop"),
+        mean(runs, "detection_drop"),
+        f"{mean(runs, 'triggered_false_alarms')} ({mean(runs, 'false_alarms')})",
+        mean(runs, "control_asr"),
+        f"{others:.3f}",
+        mean(runs, "sham_asr"),
+    ]
+    return "| " + " | ".join(cells) + " |"
+
+
+def attack_head(first: str) -> list[str]:
+    """Open a table of :func:`attack_row` rows."""
+    return [
+        f"| {first} | classes x seeds | ASR, mean (classes) | AUROC lost | detection lost "
+        "| false alarms, triggered (clean) normals | ASR on clean twin "
+        "| ASR of other triggers | ASR on sham twin |",
+        "|---" * 9 + "|",
+    ]
+
+
+def attack_table(results: Path = RESULTS) -> str:
+    """BadSAD under every trigger, and on other data."""
+    runs = pd.read_csv(results / "attack_main.csv")
+    lines = attack_head("trigger")
+    for trigger, rate in [(t, 0.1) for t in TRIGGERS] + [("patch", 0.02)]:
+        rows = runs[(runs["trigger"] == trigger) & (runs["poison_rate"] == rate)]
+        if len(rows):
+            name = TRIGGERS[trigger] + ("" if rate == 0.1 else f", poison rate {rate:.0%}")
+            lines.append(attack_row(name, rows))
+    for table, name in OTHER_DATA.items():
+        lines.append(attack_row(name, pd.read_csv(results / f"attack_{table}.csv")))
+    learned = runs[runs["trigger"] == "universal"]
+    lines += [
+        "",
+        "The learned pattern beside the same budget spent on the clean twin without a backdoor: "
+        f"ASR {learned['asr'].mean():.3f} and {learned['perturbation_asr'].mean():.3f}.",
+    ]
+    return "\n".join(lines)
+
+
+def ablation_table(results: Path = RESULTS) -> str:
+    """BadSAD with parts left out or exchanged, course subset."""
+    runs = pd.read_csv(results / "attack_ablation.csv")
+    lines = attack_head("attack")
+    for method in runs["method"].unique():
+        lines.append(attack_row(method, runs[runs["method"] == method]))
+    return "\n".join(lines)
+
+
+def data_only_table(results: Path = RESULTS) -> str:
+    """Mean ASR of poisoning alone: a row a trigger, a column a rate, plain and randomized."""
+    runs = pd.read_csv(results / "attack_data_only.csv")
+    rates = sorted(runs["poison_rate"].unique())
+    columns = [(rate, randomized) for randomized in (False, True) for rate in rates]
+    heads = [f"{rate:.0%}{', randomized' if randomized else ''}" for rate, randomized in columns]
+    lines = ["| ASR at poison rate | " + " | ".join(heads) + " |", "|---" * 7 + "|"]
+    for trigger in runs["trigger"].unique():
+        rows = runs[runs["trigger"] == trigger].groupby(["poison_rate", "randomize"])["asr"].mean()
+        cells = [f"{rows[column]:.3f}" for column in columns]
+        lines.append(f"| {TRIGGERS[trigger]} | " + " | ".join(cells) + " |")
+    lost = runs["auroc_drop"].mean()
+    classes = ", ".join(map(str, sorted(runs["normal_class"].unique())))
+    lines += ["", f"Normal classes {classes}, course subset. Mean loss of AUROC: {lost:.3f}."]
+    return "\n".join(lines)
+
+
+TABLES = {
+    "detector": detector_table,
+    "speed": speed_table,
+    "attack": attack_table,
+    "ablation": ablation_table,
+    "data_only": data_only_table,
+}
 
 
 def filled(text: str, results: Path = RESULTS) -> str:

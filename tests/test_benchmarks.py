@@ -9,6 +9,9 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from badsad_lib import datasets
+from tests.test_datasets import write_cifar10
+
 BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
 
 
@@ -62,3 +65,94 @@ def test_a_row_of_the_detector_table_can_be_had_again(detector):
     assert again["epochs"] == row["epochs"]
     assert again["auroc"] == pytest.approx(row["auroc"], abs=0.01)
     assert again["detection_rate"] == pytest.approx(row["detection_rate"], abs=0.05)
+
+
+# --- the attack ----------------------------------------------------------------------------------
+
+ATTACK_TABLES = ("main", "ablation", "data_only", "hard", "mnist", "color")
+
+
+def attack(table: str) -> pd.DataFrame:
+    return pd.read_csv(BENCHMARKS / "results" / f"attack_{table}.csv")
+
+
+@pytest.mark.parametrize("table", ATTACK_TABLES)
+def test_every_row_of_an_attack_table_is_a_run_of_the_script(table):
+    """Each row's settings are among those that the script lists, and appear once."""
+    grid = script("attack_grid")
+    rows = attack(table)
+    subset = rows["subset"].iloc[0]
+    asked = pd.DataFrame(grid.settings(table, subset=subset, seeds=3))
+    merged = rows.merge(asked, how="left", indicator=True)
+    assert len(merged) == len(rows) > 0
+    assert (merged["_merge"] == "both").all()
+    assert not rows.duplicated(list(asked.columns)).any()
+    for _, group in rows.groupby(["method", "trigger", "poison_rate", "randomize", "seed"]):
+        assert sorted(group["normal_class"]) == sorted(rows["normal_class"].unique())
+
+
+def test_the_attack_reaches_its_floors_and_its_controls_stay_low():
+    rows = attack("main")
+    rows = rows[rows["method"] == "extended"]
+    by = rows.groupby(["trigger", "poison_rate"])
+    asr = by["asr"].mean()
+    assert asr["patch", 0.1] >= 0.90
+    assert asr["blend", 0.1] >= 0.88
+    assert asr["sinusoid", 0.1] >= 0.80
+    assert asr["universal", 0.1] >= 0.80
+    assert asr["patch", 0.02] >= 0.80
+    patch = rows[(rows["trigger"] == "patch") & (rows["poison_rate"] == 0.1)]
+    assert patch.groupby("normal_class")["asr"].mean().min() >= 0.75
+    assert patch["auroc_drop"].mean() <= 0.010
+    assert patch["detection_drop"].mean() <= 0.03
+    assert patch["triggered_false_alarms"].mean() <= patch["false_alarms"].mean()
+    assert patch["control_asr"].mean() <= 0.05
+    assert patch["sham_asr"].mean() <= 0.15
+    for control in ("turned", "noise", "rings"):
+        assert patch[f"asr_{control}"].mean() <= 0.15
+    learned = rows[rows["trigger"] == "universal"]
+    assert (learned["asr"] - learned["perturbation_asr"]).mean() >= 0.1
+
+
+# One quick row of each file. Bands are wide enough for another processor.
+AGAIN = {
+    "main": {"trigger": "patch", "poison_rate": 0.1, "normal_class": 1},
+    "hard": {"normal_class": 1},
+    "ablation": {"method": "extended", "normal_class": 1},
+    "data_only": {"trigger": "patch", "poison_rate": 0.1, "randomize": False, "normal_class": 1},
+    "mnist": {"normal_class": 1},
+    "color": {"normal_class": 1},
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("table", ATTACK_TABLES)
+def test_a_row_of_an_attack_table_can_be_had_again(table, tmp_path, monkeypatch):
+    grid = script("attack_grid")
+    monkeypatch.setattr(grid, "KEPT", tmp_path)  # nothing that was kept may help
+    rows = attack(table)
+    asked = pd.DataFrame(grid.settings(table, subset=rows["subset"].iloc[0]))
+    (setting,) = asked.merge(pd.DataFrame([AGAIN[table]])).to_dict("records")
+    (row,) = rows.merge(pd.DataFrame([setting])).to_dict("records")
+    try:
+        again = grid.run(setting, with_sham=False)
+    except datasets.DataNotFoundError:
+        pytest.skip("all of Fashion-MNIST is not here")
+    assert again["auroc"] == pytest.approx(row["auroc"], abs=0.01)
+    assert again["clean_auroc"] == pytest.approx(row["clean_auroc"], abs=0.01)
+    assert again["asr"] == pytest.approx(row["asr"], abs=0.1)
+    assert again["control_asr"] == pytest.approx(row["control_asr"], abs=0.05)
+
+
+@pytest.mark.slow
+def test_the_cifar10_table_runs_where_its_files_are(tmp_path, monkeypatch, capsys):
+    """On an archive in the original format, far too small to show more than that it runs."""
+    write_cifar10(tmp_path, n=60, archive=True)
+    monkeypatch.setenv("BADSAD_DATA", str(tmp_path))
+    grid = script("attack_grid")
+    monkeypatch.setattr(grid, "KEPT", tmp_path / "kept")
+    options = ["--jobs", "1", "--classes", "3", "--epochs", "2", "--out", str(tmp_path)]
+    grid.main(["cifar10", *options])
+    (row,) = pd.read_csv(tmp_path / "attack_cifar10.csv").to_dict("records")
+    assert (row["data"], row["subset"], row["normal_class"]) == ("cifar10", "full", 3)
+    assert 0 <= row["auroc"] <= 1

@@ -1,0 +1,80 @@
+"""Figures of the latent space."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from tqdm import TqdmWarning
+
+from badsad_lib.plots.look import INK, WIDTH, book_look, check_some, new_axes, rgb, styles_of
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+def umap_coordinates(latents: ArrayLike, *, seed: int = 0, neighbors: int = 15) -> NDArray:
+    """Coordinates (N, 2) of latents (N, D) on one map that keeps neighbors together.
+
+    Fit once, on all groups that are to be looked at together. Two maps cannot be compared:
+    neither places nor distances mean the same on both. Source: McInnes, Healy, Melville,
+    arXiv 1802.03426. The first call of a session takes longer, because umap compiles itself.
+    """
+    with warnings.catch_warnings():
+        # umap asks tqdm for a notebook's widgets, which it then does not use.
+        warnings.simplefilter("ignore", TqdmWarning)
+        from umap import UMAP
+
+    points = np.asarray(latents, dtype=np.float32)
+    if points.ndim != 2 or len(points) <= neighbors:
+        raise ValueError(
+            f"latents must have shape (N, D) with N above {neighbors}, got {points.shape}"
+        )
+    # One job is what a fixed seed means to umap anyway; saying so spares its warning. It starts
+    # from the principal components: the usual start complains about groups far apart.
+    reducer = UMAP(n_neighbors=neighbors, init="pca", random_state=seed, n_jobs=1)
+    return np.asarray(reducer.fit_transform(points))
+
+
+def latent_maps(maps: Mapping[str, ArrayLike], groups: Sequence[str] | NDArray[np.str_]) -> Figure:
+    """Scatter plots of latents on the plane, one panel a map, without coordinates.
+
+    Parameters
+    ----------
+    maps
+        Title of each panel to coordinates (N, 2), such as :func:`umap_coordinates` gives.
+    groups
+        (N,) the group of each point, the same in all panels. A point of the group ``center``
+        is drawn large and on top.
+    """
+    check_some(maps, "maps")
+    names = np.asarray(groups)
+    styles = styles_of(dict.fromkeys(names.tolist()))
+    with book_look():
+        width = WIDTH / len(maps)
+        figure, axes = new_axes(height=width + 0.5, columns=len(maps))
+        for axis, (title, points) in zip(axes, maps.items()):
+            xy = np.asarray(points, dtype=np.float64)
+            if xy.shape != (len(names), 2):
+                raise ValueError(f"map {title!r} must have shape ({len(names)}, 2), got {xy.shape}")
+            for name, style in styles.items():
+                big = name == "center"
+                own = xy[names == name]
+                axis.scatter(
+                    own[:, 0],
+                    own[:, 1],
+                    s=260 if big else 16,
+                    marker=style.marker,
+                    facecolor="white" if big else (*rgb(style.color), 0.55),
+                    edgecolor=INK if big else style.color,
+                    linewidth=1.5 if big else 0.5,
+                    zorder=3 if big else 2,
+                    label=name,
+                )
+            axis.set(xticks=[], yticks=[], title=title)
+        handles, labels = axes[0].get_legend_handles_labels()
+        figure.legend(handles, labels, loc="outside lower center", ncols=len(styles))
+    return figure

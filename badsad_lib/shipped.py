@@ -1,0 +1,89 @@
+"""The detectors that come with the course: one normal class, clean and attacked in many ways.
+
+``make detectors`` trains them (:data:`RECIPES`); lessons load and re-score them
+instead of training one more. All are trained on T-shirts of the course subset,
+from the same split, initial weights and number of steps.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from badsad_lib import datasets, splits
+from badsad_lib.attacks import BadSAD, DataPoisoning
+from badsad_lib.deepsad import DeepSAD
+from badsad_lib.triggers import Blend, Patch, Trigger
+
+NORMAL_CLASS = 0
+_BASIC, _EXTENDED = BadSAD.basic(Patch()), BadSAD.extended(Patch())
+
+RECIPES: Mapping[str, DataPoisoning | BadSAD | None] = {
+    "clean": None,
+    "data_only": DataPoisoning(Patch()),
+    "alignment": replace(_BASIC, concentration_weight=0.0),
+    "concentration": replace(_BASIC, alignment_weight=0.0),
+    "mmd": replace(_BASIC, alignment="mmd"),
+    "basic": _BASIC,
+    "randomized": replace(_EXTENDED, contrast_weight=0.0),
+    "extended": _EXTENDED,
+    "sham": BadSAD.extended(Blend(alpha=0.2)),
+}
+"""What each was made with: no attack, an attack, or (``sham``) one with another trigger."""
+
+
+def split() -> splits.Split:
+    """Return the split that all of them were trained on."""
+    return splits.one_vs_rest(datasets.load("fashion_mnist"), NORMAL_CLASS, seed=0)
+
+
+def trigger(name: str) -> Trigger:
+    """Return the trigger of a victim.
+
+    Raises
+    ------
+    ValueError
+        For a name that is not in ``RECIPES``, and for the clean detector.
+    """
+    recipe = _recipe(name)
+    if recipe is None:
+        raise ValueError(f"{name!r} was not attacked and has no trigger")
+    return recipe.trigger
+
+
+def train(name: str, **parameters: Any) -> DeepSAD:
+    """Train one anew, with a threshold at the 0.95 quantile; ``parameters`` are DeepSAD's."""
+    recipe, parts = _recipe(name), split()
+    detector = DeepSAD(**{"seed": 0, **parameters})
+    if recipe is None:
+        detector.fit(parts.train_images, parts.train_labels)
+    else:
+        detector = replace(recipe).attack(detector, parts.train_images, parts.train_labels)
+    return detector.calibrate(parts.val_images, quantile=0.95)
+
+
+def path(name: str) -> Path:
+    """Return where the file of a detector lies."""
+    _recipe(name)
+    return datasets.default_root() / "detectors" / f"{name}.safetensors"
+
+
+def load(name: str) -> DeepSAD:
+    """Load one, with its threshold; ``about_`` tells how it was made.
+
+    Raises
+    ------
+    ValueError
+        For a name that is not in ``RECIPES``.
+    FileNotFoundError, CheckpointError
+        If its file is not there, or not whole.
+    """
+    return DeepSAD.load(path(name))
+
+
+def _recipe(name: str) -> DataPoisoning | BadSAD | None:
+    if name not in RECIPES:
+        raise ValueError(f"no detector {name!r} comes with the course; choose one of {[*RECIPES]}")
+    return RECIPES[name]

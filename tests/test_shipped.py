@@ -1,0 +1,47 @@
+"""The detectors that come with the course are what their recipes say, and score what they say."""
+
+import pytest
+
+from badsad_lib import shipped
+from badsad_lib.deepsad import DeepSAD
+from badsad_lib.triggers import Blend, Patch
+from tools import detectors
+
+
+def test_every_recipe_has_its_file_and_every_file_its_recipe():
+    folder = shipped.path("clean").parent
+    assert {file.stem for file in folder.glob("*.safetensors")} == set(shipped.RECIPES)
+    for name in shipped.RECIPES:
+        assert shipped.path(name).stat().st_size < 1_000_000
+
+
+@pytest.mark.parametrize("name", shipped.RECIPES)
+def test_a_detector_was_made_as_its_recipe_says(name):
+    detector = shipped.load(name)
+    assert detector.about_["recipe"] == repr(shipped.RECIPES[name])
+    assert detector.params() == DeepSAD(seed=0).params()
+    assert detector.about_["normal_class"] == shipped.split().normal_class
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", shipped.RECIPES)
+def test_a_detector_scores_what_its_note_says(name):
+    detector = shipped.load(name)
+    measured = detectors.scores(detector)
+    assert measured["auroc"] == pytest.approx(detector.about_["auroc"], abs=1e-3)
+    assert measured["asr"] == pytest.approx(detector.about_["asr"], abs=5e-3)
+    flagged = detector.predict(shipped.split().val_images).mean()
+    assert flagged == pytest.approx(1 - detectors.QUANTILE, abs=0.01)
+
+
+def test_a_victim_knows_its_trigger():
+    assert shipped.trigger("extended") == Patch()
+    assert shipped.trigger("sham") == Blend(alpha=0.2)
+    with pytest.raises(ValueError, match="was not attacked"):
+        shipped.trigger("clean")
+
+
+@pytest.mark.parametrize("ask", [shipped.load, shipped.path, shipped.trigger, shipped.train])
+def test_an_unknown_name_is_refused_and_the_known_ones_are_listed(ask):
+    with pytest.raises(ValueError, match=r"no detector 'exended'.*'extended'"):
+        ask("exended")
