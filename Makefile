@@ -22,7 +22,7 @@ export IPYTHONDIR := $(CURDIR)/_build/ipython
 one_thread := OMP_NUM_THREADS=1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup book test test-fast lint execute serve bench clean
+.PHONY: help setup book test test-fast lint execute labs lab detectors serve bench clean
 
 help: ## list the targets
 	@echo "make TARGET, with TARGET one of"
@@ -51,6 +51,15 @@ lint: setup ## ruff and mypy
 
 execute: setup ## run the lessons, store outputs and seconds in place
 	$(PY) -m tools.execute $(LESSON)
+
+labs: setup ## derive student versions, without solutions, into _build/labs
+	$(PY) -m tools.labs
+
+lab: labs ## open the student versions in JupyterLab
+	JUPYTER_PREFER_ENV_PATH=1 $(PY) -m jupyterlab --ServerApp.root_dir=_build/labs
+
+detectors: setup ## train the detectors that come with the course, into data/detectors
+	$(PY) -m tools.detectors
 
 serve: setup ## show the built site at http://localhost:8000 (PORT=...)
 	@test -f _build/html/index.html || $(MAKE) book

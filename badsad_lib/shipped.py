@@ -1,8 +1,9 @@
-"""The detectors that come with the course: one normal class, clean and attacked in many ways.
+"""What comes ready-made with the course: trained detectors, and tables of results.
 
-``make detectors`` trains them (:data:`RECIPES`); lessons load and re-score them
-instead of training one more. All are trained on T-shirts of the course subset,
-from the same split, initial weights and number of steps.
+The detectors know one normal class, clean and attacked in many ways. ``make detectors``
+trains them (:data:`RECIPES`); lessons load and re-score them instead of training one
+more. All are trained on T-shirts of the course subset, from the same split, initial
+weights and number of steps.
 """
 
 from __future__ import annotations
@@ -11,6 +12,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+
+import pandas as pd
 
 from badsad_lib import datasets, splits
 from badsad_lib.attacks import BadSAD, DataPoisoning
@@ -87,3 +90,18 @@ def _recipe(name: str) -> DataPoisoning | BadSAD | None:
     if name not in RECIPES:
         raise ValueError(f"no detector {name!r} comes with the course; choose one of {[*RECIPES]}")
     return RECIPES[name]
+
+
+def results(name: str) -> pd.DataFrame:
+    """Read a committed table of results, a row a run: ``detector``, ``attack_main``, ...
+
+    Raises
+    ------
+    FileNotFoundError
+        There is no such table; the message lists those that there are.
+    """
+    folder = datasets.REPOSITORY_DATA.parent / "benchmarks" / "results"
+    if not (folder / f"{name}.csv").is_file():
+        there = sorted(file.stem for file in folder.glob("*.csv"))
+        raise FileNotFoundError(f"no table {name!r} in {folder}; choose one of {there}")
+    return pd.read_csv(folder / f"{name}.csv")

@@ -45,3 +45,9 @@ def test_a_victim_knows_its_trigger():
 def test_an_unknown_name_is_refused_and_the_known_ones_are_listed(ask):
     with pytest.raises(ValueError, match=r"no detector 'exended'.*'extended'"):
         ask("exended")
+
+
+def test_a_table_of_results_is_read_and_a_missing_one_named():
+    assert {"normal_class", "auroc"} <= set(shipped.results("detector").columns)
+    with pytest.raises(FileNotFoundError, match=r"no table 'atack'.*'detector'"):
+        shipped.results("atack")

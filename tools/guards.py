@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from typing import Any
 
 from nbformat import NotebookNode
 
 from tools.lessons import TIME_SPAN, code_digest, measured_time
+from tools.myst import Directive, directives
 
 BUDGET_SECONDS = 90
 BUDGET_CORES = 2
@@ -35,7 +35,6 @@ MACHINE_PATH = re.compile(
 )
 NUMPY_SCALAR = re.compile(r"\bnp\.(?:float|int|bool)_?\d*\(")
 SCRIPT_TYPES = ("application/javascript", "application/vnd.jupyter.widget-view+json")
-DIRECTIVE = re.compile(r"^(?P<fence>`{3,}|:{3,})\{(?P<name>[\w-]+)\}[ \t]*(?P<argument>.*)$")
 
 
 def guard_executed(notebook: NotebookNode) -> list[str]:
@@ -156,13 +155,13 @@ def guard_sections(notebook: NotebookNode) -> list[str]:
 def guard_exercises(notebook: NotebookNode) -> list[str]:
     """Every exercise is labeled, rated, solved out of sight and checked."""
     problems = []
-    directives = list(_directives(notebook))
-    exercises = [d for d in directives if d.name in ("exercise", "exercise-start")]
-    solutions = [d for d in directives if d.name in ("solution", "solution-start")]
+    found = list(_directives(notebook))
+    exercises = [(cell, d) for cell, d in found if d.name in ("exercise", "exercise-start")]
+    solutions = [d for _, d in found if d.name in ("solution", "solution-start")]
     solved = {solution.argument for solution in solutions}
     if not exercises:
         problems.append("notebook: has no {exercise}")
-    for number, exercise in enumerate(exercises):
+    for number, (cell, exercise) in enumerate(exercises):
         label = exercise.options.get("label", "")
         name = f"exercise {label or number + 1}"
         if not label:
@@ -174,12 +173,12 @@ def guard_exercises(notebook: NotebookNode) -> list[str]:
             problems.append(f"{name}: does not say its difficulty ('Difficulty: ...')")
         if not re.search(r"\d+\s*min", text):
             problems.append(f"{name}: does not say how many minutes it takes ('10 minutes')")
-        later = [other.cell for other in exercises[number + 1 :]]
+        later = [other for other, _ in exercises[number + 1 :]]
         end = later[0] + 1 if later else len(notebook.cells)
-        sources = "\n".join(cell.source for cell in notebook.cells[exercise.cell : end])
+        sources = "\n".join(part.source for part in notebook.cells[cell:end])
         if not re.search(r"\bcheck_\w+\(", sources):
             problems.append(f"{name}: no cell calls its checker, checks.check_...(...)")
-    labels = {exercise.options.get("label") for exercise in exercises}
+    labels = {exercise.options.get("label") for _, exercise in exercises}
     for solution in solutions:
         if solution.argument not in labels:
             problems.append(f"solution {solution.argument!r}: there is no such exercise")
@@ -232,34 +231,11 @@ def lesson_problems(notebook: NotebookNode, record: dict[str, Any] | None) -> li
     return problems + guard_time(notebook, record)
 
 
-@dataclass(frozen=True)
-class _Directive:
-    cell: int  # position in the notebook
-    name: str
-    argument: str
-    options: dict[str, str]
-    body: str
-
-
-def _directives(notebook: NotebookNode) -> Iterator[_Directive]:
+def _directives(notebook: NotebookNode) -> Iterator[tuple[int, Directive]]:
     for position, cell in enumerate(notebook.cells):
-        lines = cell.source.splitlines() if cell.cell_type == "markdown" else []
-        for start, line in enumerate(lines):
-            opening = DIRECTIVE.match(line)
-            if not opening:
-                continue
-            end = start + 1
-            while end < len(lines) and lines[end].rstrip() != opening["fence"]:
-                end += 1
-            inner = lines[start + 1 : end]
-            options = [re.match(r":([\w-]+):\s*(.*)$", text) for text in inner]
-            yield _Directive(
-                position,
-                opening["name"],
-                opening["argument"].strip(),
-                {option[1]: option[2].strip() for option in options if option},
-                "\n".join(inner),
-            )
+        if cell.cell_type == "markdown":
+            for directive in directives(cell.source):
+                yield position, directive
 
 
 def _code_cells(notebook: NotebookNode) -> Iterator[tuple[str, NotebookNode]]:

@@ -68,8 +68,9 @@ def measured_time(record: dict[str, Any]) -> str:
     return f"about {seconds} seconds on {cores} CPU core{'s' if cores > 1 else ''}"
 
 
-def write_atomically(path: Path, text: str) -> None:
-    """Write a file completely or not at all."""
+def write_atomically(path: Path, content: str | bytes) -> None:
+    """Write a file completely or not at all, and its folder where there is none."""
+    path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.new")
-    temporary.write_text(text, encoding="utf-8")
+    temporary.write_bytes(content if isinstance(content, bytes) else content.encode("utf-8"))
     temporary.replace(path)

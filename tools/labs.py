@@ -1,0 +1,236 @@
+"""Derive student versions of the lessons: no solutions, no outputs, readable in plain Jupyter.
+
+``python -m tools.labs`` writes them into ``_build/labs``. A notebook that somebody has worked
+in since is never overwritten.
+
+A lesson whose student version could not be read or run stops the whole, naming the cell.
+"""
+
+from __future__ import annotations
+
+import ast
+import builtins
+import hashlib
+import io
+import json
+import symtable
+import sys
+import zipfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import nbformat
+from nbformat import NotebookNode, v4
+
+from tools.lessons import ROOT, lessons, write_atomically
+from tools.plain_markdown import HEADING, LabError, PlainMarkdown
+
+SOLUTION = "solution"
+DROPPED = {SOLUTION, "remove-cell"}
+KEPT_TAGS = {"exercise", "raises-exception", "skip-execution"}  # the rest is for book and tests
+GIVEN = {*dir(builtins), "display", "get_ipython"}  # names that every kernel has
+
+NOTE = """> **Student version.** This is the lesson without its solutions. Run the cells from top to
+> bottom (Shift+Enter). In each exercise replace the stub, run it, then run its checker: it says
+> what is still wrong. The numbers in the text come from the book's own run, and your last digits
+> may differ. Cells import `badsad_lib`, so the notebook needs the course's environment:
+> `make lab` in a clone of the course opens JupyterLab in it."""
+
+
+@dataclass(frozen=True)
+class Lab:
+    """A student version and the pictures that its text shows, as paths from its folder."""
+
+    name: str
+    notebook: NotebookNode
+    pictures: tuple[str, ...]
+
+
+def derive(lesson: Path) -> Lab:
+    """Return the student version of a lesson as it is stored, with its outputs.
+
+    Raises
+    ------
+    LabError
+        It uses syntax without a translation, or a name that only a dropped cell defines.
+    """
+    return student_version(nbformat.read(lesson, as_version=4), lesson)
+
+
+def student_version(notebook: NotebookNode, lesson: Path) -> Lab:
+    """Return the student version of a notebook; ``lesson`` is where it lies or would lie.
+
+    The notebook is left alone. References to other pages, pictures and papers are looked up
+    in the folder of ``lesson``. Raises :class:`LabError` as :func:`derive` does.
+    """
+    plain = PlainMarkdown(lesson, _glued_values(notebook))
+    cells = []
+    bound: set[str] = set()
+    for position, cell in enumerate(notebook.cells):
+        try:
+            _check_gates(notebook, position)
+            if DROPPED & set(_tags(cell)):
+                continue
+            if cell.cell_type == "code":
+                bound |= _check_names(cell.source, bound)
+            source = plain.text(cell.source) if cell.cell_type == "markdown" else cell.source
+        except LabError as error:
+            start = (cell.source.strip().splitlines() or [""])[0][:40]
+            raise LabError(f"{lesson.name}, cell {position} ({start!r}): {error}") from None
+        if source.strip():
+            cells.append(_lab_cell(cell, source))
+    if cells:
+        first = cells[0]
+        first.source = HEADING.sub(lambda title: f"{title[0]}\n\n{NOTE}", first.source, count=1)
+    if plain.cited:
+        cells.append(v4.new_markdown_cell(plain.references(), id="references"))
+    metadata = {key: notebook.metadata[key] for key in sorted(notebook.metadata)}
+    lab = v4.new_notebook(cells=cells, metadata=metadata)
+    lab.metadata["student_version"] = {"digest": _digest(lab)}
+    return Lab(lesson.stem, lab, tuple(sorted(plain.pictures)))
+
+
+def write(folder: Path, root: Path = ROOT) -> list[Path]:
+    """Write all student versions and their pictures; return the notebooks left alone.
+
+    A notebook in which somebody has changed a cell stays. So does one that was only run, as
+    long as its lesson is the same.
+    """
+    labs = [(lesson, derive(lesson)) for lesson in lessons(root)]
+    kept = []
+    for lesson, lab in labs:
+        for picture in lab.pictures:
+            write_atomically(folder / picture, (lesson.parent / picture).read_bytes())
+        path = folder / f"{lab.name}.ipynb"
+        before = _read(path) if path.exists() else None
+        if before is not None and _digest(before) != _written_digest(before):
+            kept.append(path)
+        elif before is None or _written_digest(before) != _written_digest(lab.notebook):
+            write_atomically(path, _as_text(lab))
+    return kept
+
+
+def write_archives(folder: Path, root: Path = ROOT) -> None:
+    """Write one zip a lesson, ``NAME.zip``, with its student version and its pictures.
+
+    A browser that opened a page from the disk shows a notebook as text, but saves a zip. And
+    its pictures travel along. The same lesson gives the same bytes.
+    """
+    for lesson in lessons(root):
+        lab = derive(lesson)
+        contents = {f"{lab.name}.ipynb": _as_text(lab).encode()}
+        contents |= {picture: (lesson.parent / picture).read_bytes() for picture in lab.pictures}
+        packed = io.BytesIO()
+        with zipfile.ZipFile(packed, "w") as archive:
+            for name, data in contents.items():
+                entry = zipfile.ZipInfo(name)  # its date is fixed
+                entry.external_attr = 0o644 << 16
+                archive.writestr(entry, data, zipfile.ZIP_DEFLATED)
+        write_atomically(folder / f"{lab.name}.zip", packed.getvalue())
+
+
+def _glued_values(notebook: NotebookNode) -> dict[str, str]:
+    """Return what the cells have glued, by key, as the page shows it."""
+    values = {}
+    for cell in notebook.cells:
+        for output in cell.get("outputs", []):
+            record = output.get("metadata", {}).get("scrapbook", {})
+            if "name" in record:
+                text = output.data.get(f"{record.get('mime_prefix', '')}text/plain", "")
+                values[record["name"]] = _unquoted(text)
+    return values
+
+
+def _unquoted(text: str) -> str:
+    try:
+        return str(ast.literal_eval(text))
+    except (SyntaxError, ValueError):
+        return text
+
+
+def _check_gates(notebook: NotebookNode, position: int) -> None:
+    """Raise if a cell lies between {solution-start} and {solution-end} without the tag."""
+    before = "\n".join(c.source for c in notebook.cells[:position] if c.cell_type == "markdown")
+    is_open = before.count("{solution-start}") > before.count("{solution-end}")
+    if is_open and SOLUTION not in _tags(notebook.cells[position]):
+        raise LabError(f"is part of a solution and so needs the tag {SOLUTION!r}")
+
+
+def _check_names(code: str, bound: set[str]) -> set[str]:
+    """Return the names that a cell binds; raise if it uses one that nothing has bound yet."""
+    used, own = set(), set()
+    for table in _tables(symtable.symtable(code, "<cell>", "exec")):
+        for symbol in table.get_symbols():
+            at_top = table.get_type() == "module"
+            if (at_top or symbol.is_declared_global()) and (
+                symbol.is_assigned() or symbol.is_imported()
+            ):
+                own.add(symbol.get_name())
+            if (at_top or symbol.is_global()) and symbol.is_referenced():
+                used.add(symbol.get_name())
+    if unknown := used - own - bound - GIVEN:
+        raise LabError(
+            f"uses {', '.join(sorted(unknown))}, which no earlier cell of the student version "
+            f"defines. Define it in a cell without the tags {', '.join(sorted(DROPPED))}"
+        )
+    return own
+
+
+def _tables(table: symtable.SymbolTable) -> Iterator[symtable.SymbolTable]:
+    yield table
+    for child in table.get_children():
+        yield from _tables(child)
+
+
+def _lab_cell(cell: NotebookNode, source: str) -> NotebookNode:
+    tags = [tag for tag in _tags(cell) if tag in KEPT_TAGS]
+    metadata = {"tags": tags} if tags else {}
+    if cell.cell_type == "code":
+        return v4.new_code_cell(source, id=cell.id, metadata=metadata)
+    copy = v4.new_markdown_cell(source, id=cell.id, metadata=metadata)
+    if "attachments" in cell:
+        copy.attachments = cell.attachments
+    return copy
+
+
+def _tags(cell: NotebookNode) -> list[str]:
+    return cell.metadata.get("tags", [])
+
+
+def _digest(notebook: NotebookNode) -> str:
+    cells = json.dumps([[cell.cell_type, cell.source] for cell in notebook.cells])
+    return hashlib.sha256(cells.encode()).hexdigest()[:16]
+
+
+def _written_digest(notebook: NotebookNode) -> str:
+    return notebook.metadata.get("student_version", {}).get("digest", "")
+
+
+def _read(path: Path) -> NotebookNode:
+    try:
+        return nbformat.read(path, as_version=4)
+    except ValueError as error:
+        raise LabError(f"{path} is no notebook any more: rename or delete it") from error
+
+
+def _as_text(lab: Lab) -> str:
+    return nbformat.writes(lab.notebook) + "\n"
+
+
+def main() -> int:
+    """Write the student versions into ``_build/labs``; return the exit status."""
+    folder = ROOT / "_build" / "labs"
+    try:
+        kept = write(folder)
+    except LabError as error:
+        print(f"make labs: {error}", file=sys.stderr)
+        return 1
+    print(f"Student versions are in {folder.relative_to(ROOT)}. `make clean` removes them.")
+    for path in kept:
+        print(f"Kept {path.name}, since you worked in it. Delete or rename it to get a fresh one.")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
