@@ -25,8 +25,6 @@ from badsad_lib.content import decoy, randomize_content
 from badsad_lib.deepsad import DeepSAD, anomaly_score
 from badsad_lib.images import check_images, check_semi_labels, to_float
 from badsad_lib.perturbations import LearnedPattern
-from badsad_lib.perturbations import optimize_against as optimize_against
-from badsad_lib.poisoning import PoisonedSet as PoisonedSet
 from badsad_lib.poisoning import choose_victims, poison
 from badsad_lib.triggers import Trigger, Universal, apply_trigger
 

@@ -19,6 +19,8 @@ from sklearn.metrics import roc_auc_score
 from torch import Tensor
 
 from badsad_lib.deepsad import DeepSAD, threshold_at
+from badsad_lib.images import to_float
+from badsad_lib.perturbations import optimize_against
 from badsad_lib.splits import Split
 from badsad_lib.triggers import Blend, Trigger, apply_trigger, stealth
 
@@ -29,6 +31,7 @@ __all__ = [
     "backdoor_report",
     "control_triggers",
     "detection_rate",
+    "perturbation_asr",
     "threshold_at",
 ]
 
@@ -140,6 +143,38 @@ def control_triggers(trigger: Trigger) -> dict[str, Trigger]:
     }
 
 
+def _same_change(trigger: Trigger, other: Trigger, images: Tensor) -> bool:
+    """Whether two triggers share more than half the energy of what they change."""
+    images = to_float(images[:64])
+    one, two = ((to_float(apply_trigger(t, images)) - images).flatten() for t in (trigger, other))
+    return bool(torch.cosine_similarity(one, two, dim=0).square() > 0.5)
+
+
+def perturbation_asr(
+    clean: DeepSAD, split: Split, epsilon: float, *, quantile: float = 0.95
+) -> float:
+    """ASR on the clean twin of the best pattern within ``epsilon``: what needs no backdoor.
+
+    The control for a learned trigger. The pattern is optimized on the labeled anomalies
+    (:func:`~badsad_lib.perturbations.optimize_against`) and measured on the test images.
+
+    Returns
+    -------
+    float
+        In [0, 1]; NaN where the split has no labeled anomalies to learn from.
+    """
+    known = split.train_images[split.train_labels == -1]
+    if len(known) == 0:
+        return math.nan
+    pattern = optimize_against(clean, known, epsilon=epsilon, seed=split.seed)
+    anomalies = split.test_images[split.test_is_anomaly]
+    return attack_success_rate(
+        clean.decision_function(anomalies),
+        clean.decision_function(apply_trigger(pattern, anomalies)),
+        threshold_at(clean.decision_function(split.val_images), quantile),
+    )
+
+
 # --- the report ----------------------------------------------------------------------------------
 
 
@@ -165,7 +200,7 @@ class BackdoorReport:
     triggered_auroc: float  # clean normals against triggered anomalies
     control_asr: float  # the same trigger on the clean twin
     sham_asr: float  # the trigger on a twin backdoored with another one; NaN without one
-    other_asr: Mapping[str, float]  # other triggers on the victim
+    other_asr: Mapping[str, float]  # other triggers on the victim; NaN: too like this one
     asr_at: Mapping[float, float]  # ASR at each quantile of QUANTILES
     psnr: float
     ssim: float
@@ -174,7 +209,7 @@ class BackdoorReport:
     @property
     def worst_other_asr(self) -> float:
         """Highest ASR that a trigger reaches which the victim was not trained on."""
-        return max(self.other_asr.values(), default=math.nan)
+        return max((v for v in self.other_asr.values() if not math.isnan(v)), default=math.nan)
 
     def to_dict(self) -> dict[str, Any]:
         """Return all of it as plain, nested Python values."""
@@ -235,7 +270,8 @@ def backdoor_report(
     sham
         A twin attacked in the same way with another trigger, if there is one.
     other_triggers
-        By name; :func:`control_triggers` by default.
+        By name; :func:`control_triggers` by default. One that changes images in much the
+        same way as ``trigger`` (a quarter turn of a patch in the center) is no control: NaN.
     """
     normal = split.test_images[~split.test_is_anomaly]
     anomalies = split.test_images[split.test_is_anomaly]
@@ -278,7 +314,9 @@ def backdoor_report(
         ),
         sham_asr=sham_asr,
         other_asr={
-            name: attack_success_rate(
+            name: math.nan
+            if _same_change(trigger, other, anomalies)
+            else attack_success_rate(
                 scores, victim.decision_function(apply_trigger(other, anomalies)), tau
             )
             for name, other in others.items()

@@ -22,6 +22,10 @@ class LearnedPattern:
 
     def __init__(self, shape: tuple[int, ...], epsilon: float, seed: int) -> None:
         Universal(epsilon)  # refuses a bad bound before the search rather than after it
+        if epsilon * 255 < 1 - 1e-6:
+            raise ValueError(
+                f"epsilon must be at least 1/255, one gray level, to learn a pattern; got {epsilon}"
+            )
         start = torch.rand(shape, generator=torch.Generator().manual_seed(seed)) * 2 - 1
         self.epsilon = epsilon
         self.pattern = (start * epsilon).requires_grad_()

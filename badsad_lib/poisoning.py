@@ -60,7 +60,8 @@ def poison(
     poison_rate
         Share of the normal images, in (0, 1].
     randomize
-        Randomize the content of the chosen images first (:func:`~badsad_lib.content.randomize_content`).
+        Scramble what the chosen images show first, see
+        :func:`~badsad_lib.content.randomize_content`.
     """
     images = check_images(images)
     semi_labels = check_semi_labels(semi_labels, len(images))

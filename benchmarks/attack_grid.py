@@ -27,10 +27,9 @@ from pathlib import Path
 from typing import Any
 
 from badsad_lib import DeepSAD, checkpoints, datasets, metrics, splits
-from badsad_lib.attacks import ALIGNMENTS, BadSAD, DataPoisoning, optimize_against
+from badsad_lib.attacks import ALIGNMENTS, BadSAD, DataPoisoning
 from badsad_lib.color import colorized
 from badsad_lib.experiments import cached, run_grid, run_key
-from badsad_lib.images import to_float
 from badsad_lib.triggers import Blend, Patch, Sinusoid, Trigger, Universal, Warp, apply_trigger
 
 RESULTS = Path(__file__).parent / "results"
@@ -155,7 +154,7 @@ def run(setting: dict[str, Any], *, with_sham: bool = True) -> dict[str, Any]:
     # For choosing hyperparameters, on images that are neither trained on nor tested on.
     row["val_auroc"], row["val_asr"] = _validation(victim, task.split, trigger)
     row["perturbation_asr"] = (
-        _perturbation_asr(clean, task.split, trigger.epsilon)
+        metrics.perturbation_asr(clean, task.split, trigger.epsilon)
         if isinstance(trigger, Universal)
         else None
     )
@@ -168,18 +167,6 @@ def _validation(victim: DeepSAD, split: splits.Split, trigger: Trigger) -> tuple
     triggered = victim.decision_function(apply_trigger(trigger, split.val_anomalies))
     tau = metrics.threshold_at(normal, 0.95)
     return metrics.auroc(normal, scores), metrics.attack_success_rate(scores, triggered, tau)
-
-
-def _perturbation_asr(clean: DeepSAD, split: splits.Split, epsilon: float) -> float:
-    """ASR of the same budget spent on the clean twin: what needs no backdoor."""
-    known = split.train_images[split.train_labels == -1]
-    pattern = optimize_against(clean, to_float(known), epsilon=epsilon, seed=split.seed)
-    anomalies = split.test_images[split.test_is_anomaly]
-    return metrics.attack_success_rate(
-        clean.decision_function(anomalies),
-        clean.decision_function(apply_trigger(pattern, anomalies)),
-        metrics.threshold_at(clean.decision_function(split.val_images), 0.95),
-    )
 
 
 def settings(

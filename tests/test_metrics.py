@@ -327,6 +327,16 @@ def test_a_clean_detector_against_itself_drops_nothing(split):
     assert report.asr == report.control_asr
 
 
+@pytest.mark.parametrize(
+    ("trigger", "alike"),
+    [(Patch(position="center"), ["turned"]), (Blend(0.2, "rings"), ["turned", "rings"]), (Patch(), [])],
+)
+def test_a_control_that_makes_the_same_change_is_no_control(trigger, alike, split):
+    report = backdoor_report(Brightness(), Brightness(), split, trigger)
+    assert [name for name, value in report.other_asr.items() if np.isnan(value)] == alike
+    assert not np.isnan(report.worst_other_asr)
+
+
 def test_without_a_sham_twin_its_asr_is_nan_and_with_one_it_is_measured(split, report):
     assert math.isnan(report.sham_asr)
     assert "sham twin      not measured" in str(report)
