@@ -12,13 +12,17 @@ from badsad_lib.checks.anomaly_detection import (
     check_true_alarm_share,
 )
 from badsad_lib.checks.deepsad import check_batch_loss, check_collapse, check_is_alive
+from badsad_lib.checks.triggers import check_audit, check_psnr, check_wave
 
 __all__ = [
+    "check_audit",
     "check_auroc_with_ties",
     "check_batch_loss",
     "check_calibrate",
     "check_collapse",
     "check_is_alive",
     "check_nearest_score",
+    "check_psnr",
     "check_true_alarm_share",
+    "check_wave",
 ]
