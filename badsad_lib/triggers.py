@@ -194,7 +194,7 @@ class Warp:
         return warped.clamp(0, 1)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Universal:
     """One additive pattern for all images, no pixel changed by more than ``epsilon``.
 
@@ -210,7 +210,7 @@ class Universal:
     """
 
     epsilon: float = 8 / 255
-    pattern: Tensor | None = field(default=None, repr=False, compare=False)
+    pattern: Tensor | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         _check_share("epsilon", self.epsilon)
@@ -222,6 +222,16 @@ class Universal:
                 f"pattern must stay within +-{self.epsilon:g}, got up to {largest:g}; "
                 "clamp it first"
             )
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Universal) or self.epsilon != other.epsilon:
+            return False
+        if self.pattern is None or other.pattern is None:
+            return self.pattern is other.pattern
+        return torch.equal(self.pattern, other.pattern)
+
+    def __hash__(self) -> int:
+        return hash((Universal, self.epsilon))
 
     def __repr__(self) -> str:
         shape = None if self.pattern is None else tuple(self.pattern.shape)

@@ -274,6 +274,15 @@ def test_a_universal_trigger_without_a_pattern_is_only_a_wish():
         Universal()(torch.zeros(1, 1, 28, 28))
 
 
+def test_universal_triggers_are_equal_when_their_patterns_are():
+    zero, one = (torch.full((1, 4, 4), value) for value in (0.0, 0.01))
+    assert Universal(0.1, zero) == Universal(0.1, zero.clone())
+    assert hash(Universal(0.1, zero)) == hash(Universal(0.1, zero.clone()))
+    assert Universal() == Universal()
+    assert len({Universal(0.1, zero), Universal(0.1, one), Universal(0.1), Universal(0.2)}) == 4
+    assert Universal() != Patch()
+
+
 @pytest.mark.parametrize("value", [0.2, -0.2, math.nan, math.inf])
 def test_a_universal_pattern_out_of_bounds_is_refused(value):
     pattern = torch.zeros(1, 28, 28)
