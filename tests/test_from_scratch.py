@@ -22,11 +22,22 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from badsad_lib import metrics, plots, triggers
+from badsad_lib import DeepSAD, claims, metrics, plots, shipped, triggers
+from badsad_lib.attacks import (
+    BadSAD,
+    DataPoisoning,
+    _LatentManipulation,
+    alignment_loss,
+    concentration_loss,
+    contrast_loss,
+)
+from badsad_lib.content import decoy
+from badsad_lib.datasets import Dataset, ImageSet
 from badsad_lib.deepsad import anomaly_score, deep_sad_loss, init_center
-from badsad_lib.images import to_uint8
+from badsad_lib.images import to_float, to_uint8
 from badsad_lib.poisoning import poison
-from tests.samples import noise
+from badsad_lib.splits import one_vs_rest
+from tests.samples import a_training_set, noise, weights
 
 BOOK = Path(__file__).resolve().parents[1] / "book"
 # Glue belongs to the page; exercises have tests of their own.
@@ -42,9 +53,9 @@ def cells_of(lesson: str) -> Iterator[str]:
 
 
 def functions_of(lesson: str) -> SimpleNamespace:
-    """Define the functions of a lesson, with its imports, and run nothing else in it."""
+    """Define a lesson's functions and classes, with its imports, and run nothing else in it."""
     tree = ast.parse("\n".join(cells_of(lesson)))
-    wanted = (ast.FunctionDef, ast.Import, ast.ImportFrom)
+    wanted = (ast.FunctionDef, ast.ClassDef, ast.Import, ast.ImportFrom)
     tree.body = [node for node in tree.body if isinstance(node, wanted)]
     defined: dict[str, Any] = {}
     exec(compile(tree, lesson, "exec"), defined)  # cells of our own book
@@ -54,6 +65,9 @@ def functions_of(lesson: str) -> SimpleNamespace:
 FIRST = functions_of("1_anomaly_detection")
 SECOND = functions_of("2_deepsad")
 THIRD = functions_of("3_triggers")
+FOURTH = functions_of("4_naive_poisoning")
+FIFTH = functions_of("5_latent_manipulation")
+SIXTH = functions_of("6_evaluation")
 
 scores = arrays(np.float64, st.integers(1, 30), elements=st.floats(-100, 100), unique=True)
 quantiles = st.floats(0.01, 0.99)
@@ -185,6 +199,196 @@ def test_poisoning_by_hand_is_that_of_the_library(
     assert sorted(chosen.tolist()) == library.mask.nonzero().flatten().tolist()
 
 
+@pytest.fixture(scope="module")
+def small() -> tuple[DeepSAD, torch.Tensor, torch.Tensor]:
+    """Return a detector that was hardly trained, and what it was trained on."""
+    images, labels = a_training_set()
+    return DeepSAD(epochs=1, seed=0).fit(images, labels), images, labels
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("rate", [0.2, 1.0])
+def test_the_data_only_attack_is_that_of_the_library(small: Any, rate: float) -> None:
+    twin, images, labels = small
+    mine = FOURTH.poison_and_train(twin, images, labels, triggers.Patch(), rate)
+    library = DataPoisoning(triggers.Patch(), rate).attack(twin, images, labels)
+    assert torch.equal(weights(mine), weights(library))
+    assert not torch.equal(weights(mine), weights(twin))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("trigger", [triggers.Patch(), triggers.Blend(alpha=0.9)])
+def test_the_summary_is_that_of_the_report(small: Any, trigger: triggers.Trigger) -> None:
+    detector = small[0]
+    targets = torch.arange(80) % 2
+    images = noise((80, 1, 28, 28), seed=1) * (1 - 0.6 * targets.view(-1, 1, 1, 1))
+    pool = ImageSet(to_uint8(images), targets)
+    data = Dataset("noise", "course", pool, pool, ("a", "b"))
+    split = one_vs_rest(data, 0, seed=0)
+    mine = FOURTH.summary(detector, split, trigger)
+    report = metrics.backdoor_report(detector, detector, split, trigger)
+    assert report.detection_rate > 0
+    assert mine == pytest.approx(
+        {
+            "AUROC": report.auroc,
+            "detection": report.detection_rate,
+            "ASR": report.asr,
+            "false alarms": report.false_alarms,
+            "with trigger": report.triggered_false_alarms,
+        }
+    )
+
+
+@given(sizes=st.tuples(st.integers(1, 9), st.integers(1, 9)), seed=st.integers(0, 999))
+def test_gradients_of_a_linear_encoder_are_those_on_paper(
+    sizes: tuple[int, int], seed: int
+) -> None:
+    pixels, size = sizes
+    images, center = noise((6, 1, 1, pixels), seed), latents(1, size, seed)[0]
+    linear = torch.nn.Linear(pixels, size, bias=False)
+    linear.weight.data = latents(size, pixels, seed + 1)
+    detector = SimpleNamespace(
+        encoder_=torch.nn.Sequential(torch.nn.Flatten(), linear), center_=center
+    )
+    pull = FOURTH.pull(linear(images.flatten(1)).detach(), center)  # on each latent
+    loss, length = FOURTH.left_to_learn(detector, images)
+    assert loss == pytest.approx(float(pull.square().sum(1).mean()) / 4, rel=1e-4)
+    on_weights = pull.T @ images.flatten(1) / len(images)
+    assert length == pytest.approx(float(on_weights.norm()), rel=1e-4)
+    on_pixels = (pull @ linear.weight.detach()).abs().mean(0)
+    assert torch.allclose(FOURTH.saliency(detector, images), on_pixels[None], rtol=1e-3)
+    assert not images.requires_grad
+
+
+def test_the_shift_is_how_far_a_trigger_moves_the_median_latent() -> None:
+    black = torch.zeros(5, 1, 12, 12)
+    pixels = SimpleNamespace(encode=lambda images: images.flatten(1).numpy())
+    assert FOURTH.shift(pixels, black, triggers.Patch(size=3)) == pytest.approx(3)
+    assert FOURTH.shift(pixels, black, lambda images: images) == 0
+
+
+@pytest.mark.parametrize("lesson", [FOURTH, FIFTH])
+def test_the_share_of_normal_images_among_the_nearest_of_others(lesson: Any) -> None:
+    normal, anomaly = latents(100, 3, 0), latents(100, 3, 1) + 100
+    assert lesson.normal_share(normal + 0.1, normal, anomaly) == 1
+    assert lesson.normal_share(anomaly + 0.1, normal, anomaly) == 0
+    between = lesson.normal_share(latents(50, 3, 2), normal, latents(100, 3, 3))
+    assert between == pytest.approx(0.5, abs=0.1)
+
+
+latent_sizes = st.tuples(st.integers(2, 40), st.integers(2, 40), st.integers(1, 8))
+
+
+def latents(count: int, dimensions: int, seed: int) -> torch.Tensor:
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randn(count, dimensions, generator=generator) * 1.5 + 0.5
+
+
+@given(sizes=latent_sizes, seed=st.integers(0, 999))
+def test_the_latent_losses_are_those_of_the_library(sizes: tuple[int, int, int], seed: int) -> None:
+    poisoned, normal = latents(sizes[0], sizes[2], seed), latents(sizes[1], sizes[2], seed + 1)
+    center = latents(1, sizes[2], seed + 2)[0]
+    mine = FIFTH.alignment_from_scratch(poisoned, normal)
+    assert torch.isclose(mine, alignment_loss(poisoned, normal), rtol=1e-4, atol=1e-6)
+    expected = concentration_loss(poisoned)
+    mine = FIFTH.concentration_from_scratch(poisoned)
+    assert torch.isclose(mine, expected, rtol=1e-4)
+    assert torch.isclose(FIFTH.spread(poisoned) ** 2, expected, rtol=1e-4)
+    mine = FIFTH.contrast_from_scratch(poisoned, center)
+    assert torch.isclose(mine, contrast_loss(poisoned, center), rtol=1e-4)
+
+
+def test_alignment_moves_the_poisoned_latents_alone() -> None:
+    poisoned, normal = latents(5, 3, 0).requires_grad_(), latents(7, 3, 1).requires_grad_()
+    FIFTH.alignment_from_scratch(poisoned, normal).backward()
+    assert poisoned.grad is not None
+    assert poisoned.grad.abs().min() > 0
+    assert normal.grad is None
+
+
+@given(shape=shapes, seed=st.integers(0, 99))
+def test_the_decoy_is_that_of_the_library(shape: tuple[int, ...], seed: int) -> None:
+    images, generator = noise(shape), torch.Generator().manual_seed(seed)
+    triggered = triggers.Patch()(images)
+    order = torch.randperm(shape[2] * shape[3], generator=generator)
+    library = decoy(images, triggered, generator.manual_seed(seed))
+    assert torch.equal(FIFTH.decoy_from_scratch(images, triggered, order), library)
+
+
+@pytest.mark.parametrize("name", ["basic", "extended"])
+@pytest.mark.parametrize("seed", [0, 1])
+def test_the_attack_from_scratch_is_that_of_the_library(name: str, seed: int) -> None:
+    bases, patch = to_uint8(noise((40, 1, 28, 28), seed)), triggers.Patch()
+    attack = getattr(BadSAD, name)(patch, seed=seed)
+    library = _LatentManipulation(attack, bases, patch)
+    kind = {"basic": FIFTH.LatentManipulation, "extended": FIFTH.WholeAttack}[name]
+    weights = attack.alignment_weight, attack.concentration_weight
+    mine = kind(patch, bases, *weights, seed=seed)
+    for step in range(3):
+        views = library.views(step)
+        assert torch.equal(mine.views(step), views)
+    labels = torch.tensor([0, -1, 1] * 10)
+    batch, extra, center = latents(30, 6, seed), latents(len(views), 6, seed + 1), torch.ones(6)
+    mine, expected = (loss(batch, labels, extra, center) for loss in (mine, library))
+    assert torch.isclose(mine, expected, rtol=1e-4)
+
+
+@given(held_out=scores, anomaly=scores, seed=st.integers(0, 99), quantile=quantiles)
+def test_rates_at_a_held_out_threshold_are_those_of_the_library(
+    held_out: np.ndarray, anomaly: np.ndarray, seed: int, quantile: float
+) -> None:
+    triggered = np.random.default_rng(seed).permutation(anomaly)
+    mine = {"held out": held_out, "anomaly": anomaly, "triggered anomaly": triggered}
+    tau = metrics.threshold_at(held_out, quantile)
+    asr = metrics.attack_success_rate(anomaly, triggered, tau)
+    detection = metrics.detection_rate(anomaly, tau)
+    assert SIXTH.asr(mine, quantile) == pytest.approx(asr, nan_ok=True)
+    assert SIXTH.detection(mine, quantile) == pytest.approx(detection)
+    passing = 1 - metrics.detection_rate(triggered, tau)
+    assert SIXTH.share_passing(mine, quantile) == pytest.approx(passing)
+    if detection:
+        rates = SIXTH.with_threshold(mine | {"normal": held_out}, tau)
+        assert rates == pytest.approx((metrics.detection_rate(held_out, tau), detection, asr))
+
+
+def random_detector(seed: int) -> SimpleNamespace:
+    """Return what scores an image by a fixed random direction, squared."""
+    direction = noise((144, 1), seed) - 0.5
+
+    def decision_function(images: torch.Tensor) -> np.ndarray:
+        return (to_float(images).flatten(1) @ direction).square().squeeze(1).double().numpy()
+
+    return SimpleNamespace(decision_function=decision_function)
+
+
+@given(
+    seed=st.integers(0, 999),
+    trigger=st.sampled_from([triggers.Patch(), triggers.Blend(alpha=0.5)]),
+    quantile=quantiles,
+)
+def test_the_report_by_hand_is_that_of_the_library(
+    seed: int, trigger: triggers.Trigger, quantile: float
+) -> None:
+    victim, clean, sham = (random_detector(seed + i) for i in range(3))
+    split: Any = SimpleNamespace(
+        val_images=to_uint8(noise((20, 1, 12, 12), seed)),
+        test_images=to_uint8(noise((40, 1, 12, 12), seed + 1)),
+        test_is_anomaly=torch.arange(40) % 2 == 0,
+    )
+    report = metrics.backdoor_report(victim, clean, split, trigger, quantile=quantile, sham=sham)
+    three = (SIXTH.scores_of(detector, trigger, split) for detector in (victim, clean, sham))
+    mine = SIXTH.report_by_hand(*three, quantile)
+    expected = {name: getattr(report, name) for name in mine}
+    assert mine == pytest.approx(expected, nan_ok=True)
+
+
+@given(shape=st.tuples(st.integers(1, 5), st.sampled_from([1, 3])), step=st.integers(0, 20))
+def test_a_patch_that_is_moved(shape: tuple[int, int], step: int) -> None:
+    images = noise((*shape, 28, 28))
+    library = triggers.Patch(margin=1 + step)
+    assert torch.equal(SIXTH.moved(step, step)(images), library(images))
+
+
 # --- claims over seeds ------------------------------------------------------------------------
 
 
@@ -207,7 +411,13 @@ def run_lesson(lesson: str, seed: int, monkeypatch: pytest.MonkeyPatch) -> str:
 
 def test_another_seed_is_really_another() -> None:
     assert with_seed("DeepSAD(seed=0); default_rng(0)", 3) == "DeepSAD(seed=3); default_rng(3)"
-    for lesson in ("1_anomaly_detection", "2_deepsad", "3_triggers"):
+    for lesson in (
+        "1_anomaly_detection",
+        "2_deepsad",
+        "3_triggers",
+        "4_naive_poisoning",
+        "5_latent_manipulation",
+    ):
         assert any(with_seed(source, 3) != source for source in cells_of(lesson))
 
 
@@ -215,7 +425,12 @@ def test_another_seed_is_really_another() -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("lesson", "seed"),
-    [*(("1_anomaly_detection", seed) for seed in (1, 2, 3, 4)), ("3_triggers", 1)],
+    [
+        *(("1_anomaly_detection", seed) for seed in (1, 2, 3, 4)),
+        ("3_triggers", 1),
+        ("4_naive_poisoning", 1),
+        ("5_latent_manipulation", 1),
+    ],
 )
 def test_the_claims_of_a_lesson_hold_with_other_seeds(
     lesson: str, seed: int, monkeypatch: pytest.MonkeyPatch
@@ -223,3 +438,35 @@ def test_the_claims_of_a_lesson_hold_with_other_seeds(
     printed = run_lesson(lesson, seed, monkeypatch)
     claims = sum(source.count("claim(") for source in cells_of(lesson))
     assert printed.count(": holds") >= claims > 0
+
+
+@pytest.mark.slow
+def test_claims_about_the_attack_fail_where_all_detectors_are_the_clean_twin(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    broken = set()
+
+    def note(name: str, value: Any, at_least: float = -np.inf, at_most: float = np.inf) -> None:
+        if not at_least <= float(value) <= at_most:
+            broken.add(name)
+
+    load = shipped.load
+    monkeypatch.setattr(shipped, "load", lambda name: load("clean"))
+    monkeypatch.setattr(claims, "claim", note)
+    monkeypatch.setattr(metrics, "perturbation_asr", lambda *_, **__: 0.1)  # it takes seconds
+    run_lesson("6_evaluation", 0, monkeypatch)
+    about_the_attack = {
+        "A: victim, patch, share passing",
+        "basic, ASR, test threshold",
+        "victim, ASR at 0.95",
+        "victim, ASR at 0.99",
+        "victim, ASR at 0.95 minus at 0.50",
+        "victim, triggered AUROC",
+        "patch on the victim",
+        "noise on the sham twin",
+        "A, ASR",
+        "A, false alarms on triggered normals",
+        "white, 3 x 3",
+        "6 x 6",
+    }
+    assert about_the_attack <= broken

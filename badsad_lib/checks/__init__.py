@@ -12,17 +12,43 @@ from badsad_lib.checks.anomaly_detection import (
     check_true_alarm_share,
 )
 from badsad_lib.checks.deepsad import check_batch_loss, check_collapse, check_is_alive
+from badsad_lib.checks.evaluation import (
+    check_find_error,
+    check_headline,
+    check_is_backdoor,
+    check_triggered_auroc,
+)
+from badsad_lib.checks.latent_manipulation import (
+    check_alignment,
+    check_concentration,
+    check_contrast,
+)
+from badsad_lib.checks.naive_poisoning import (
+    check_gradient_length,
+    check_measure_asr,
+    check_poison_seen,
+)
 from badsad_lib.checks.triggers import check_audit, check_psnr, check_wave
 
 __all__ = [
+    "check_alignment",
     "check_audit",
     "check_auroc_with_ties",
     "check_batch_loss",
     "check_calibrate",
     "check_collapse",
+    "check_concentration",
+    "check_contrast",
+    "check_find_error",
+    "check_gradient_length",
+    "check_headline",
     "check_is_alive",
+    "check_is_backdoor",
+    "check_measure_asr",
     "check_nearest_score",
+    "check_poison_seen",
     "check_psnr",
+    "check_triggered_auroc",
     "check_true_alarm_share",
     "check_wave",
 ]
