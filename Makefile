@@ -18,8 +18,8 @@ PYTEST := $(PY) -m pytest
 unexport PYTHONPATH PYTHONHOME JUPYTER_PATH MPLBACKEND
 export IPYTHONDIR := $(CURDIR)/_build/ipython
 
-# The workers share the cores: one thread each, or they fight.
-one_thread := OMP_NUM_THREADS=1
+# The workers share the cores: one thread each, or they fight. (UMAP sets torch to numba's number.)
+one_thread := OMP_NUM_THREADS=1 NUMBA_NUM_THREADS=1
 
 .DEFAULT_GOAL := help
 .PHONY: help setup book test test-fast lint execute labs lab detectors serve bench clean
