@@ -7,16 +7,20 @@ detector, some trusted normals and perhaps labeled anomalies.
 
 **On training data** (:class:`~badsad_lib.defenses.DataDefense`), for the trainer who
 took data from elsewhere: ``suspicion(detector, images)`` ranks the images trained on as normal,
-higher being more suspicious. :class:`~badsad_lib.defenses.ActivationClustering`, :class:`~badsad_lib.defenses.SpectralSignatures`,
-:class:`~badsad_lib.defenses.GramData`.
+higher being more suspicious. ``ActivationClustering``, ``SpectralSignatures``, ``GramData``.
 
 **On inputs** (:class:`~badsad_lib.defenses.InputDefense`), for the buyer:
 ``fit(detector, trusted_images, anomalies)``, then ``suspicion(images)``, and ``flags(images)`` at
-a stated rate of false alarms. :class:`~badsad_lib.defenses.GramInputs`, :class:`~badsad_lib.defenses.Strip`, :class:`~badsad_lib.defenses.Purification`.
+a stated rate of false alarms. ``GramInputs``, ``Strip``, ``Purification``,
+``Frequency``.
+
+**On the model**, for the buyer: ``statistic(detector, trusted_images, anomalies)``, to be held
+against the same on detectors known to be clean: ``p_value`` and ``anomaly_index``.
+``TriggerInversion``.
 
 **Repair** (:class:`~badsad_lib.defenses.Repair`), for the buyer:
 ``repair(detector, trusted_images, anomalies)`` returns a new, ordinary detector. Recompute its
-threshold before use. :class:`~badsad_lib.defenses.FineTuning`, :class:`~badsad_lib.defenses.Unlearning`.
+threshold before use. ``FineTuning``, ``Unlearning``.
 
 A defense that finds nothing has not shown that there is nothing.
 """
@@ -24,7 +28,14 @@ A defense that finds nothing has not shown that there is nothing.
 from badsad_lib.defenses.activation_clustering import ActivationClustering
 from badsad_lib.defenses.disturbances import disturb
 from badsad_lib.defenses.fine_tuning import FineTuning
+from badsad_lib.defenses.frequency import Frequency, dct
 from badsad_lib.defenses.gram import GramData, GramInputs, gram_features
+from badsad_lib.defenses.inversion import (
+    InvertedTrigger,
+    TriggerInversion,
+    anomaly_index,
+    p_value,
+)
 from badsad_lib.defenses.protocols import DataDefense, InputDefense, Repair
 from badsad_lib.defenses.purification import PURIFIERS, Purification
 from badsad_lib.defenses.spectral_signatures import SpectralSignatures, spectral_scores
@@ -36,15 +47,21 @@ __all__ = [
     "ActivationClustering",
     "DataDefense",
     "FineTuning",
+    "Frequency",
     "GramData",
     "GramInputs",
     "InputDefense",
+    "InvertedTrigger",
     "Purification",
     "Repair",
     "SpectralSignatures",
     "Strip",
+    "TriggerInversion",
     "Unlearning",
+    "anomaly_index",
+    "dct",
     "disturb",
     "gram_features",
+    "p_value",
     "spectral_scores",
 ]

@@ -7,12 +7,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from badsad_lib import DeepSAD, metrics, shipped
-from badsad_lib.defenses import GramInputs, InputDefense, Purification, Strip
+from badsad_lib.defenses import Frequency, GramInputs, InputDefense, Purification, Strip
 from badsad_lib.defenses.purification import PURIFIERS, blurred, median_filtered, shrunk
 from tests.defenses.samples import SHAPES, anomalies, labeled_anomalies, passing, tiny, trusted
 from tests.samples import noise
 
-KINDS = {"gram": GramInputs, "strip": Strip, "purification": Purification}
+KINDS = {
+    "gram": GramInputs,
+    "strip": Strip,
+    "purification": Purification,
+    "frequency": Frequency,
+}
 
 
 @pytest.fixture(params=KINDS)
@@ -142,6 +147,7 @@ FLOORS = [
     (Purification, "extended", 0.95),
     (Purification, "sham", 0.95),
     (GramInputs, "extended", 0.70),
+    (Frequency, "sham", 0.80),
 ]
 
 
