@@ -56,6 +56,7 @@ INPUTS: dict[str, defenses.InputDefense] = {
 REPAIRS: dict[str, defenses.Repair] = {
     "fine-tuning": defenses.FineTuning(disturbed=False),
     "fine-tuning, disturbed": defenses.FineTuning(),
+    "fine-pruning": defenses.FinePruning(),
     "unlearning": defenses.Unlearning(),
 }
 DEFENSES: dict[str, tuple[str, ...]] = {
@@ -225,7 +226,7 @@ def main(argv: list[str] | None = None) -> None:
         grid = [s for s in grid if not args.method or s["method"] in args.method]
         grid = [s for s in grid if not args.trigger or s["trigger"] in args.trigger]
         frame = run_grid(run, grid, args.out / f"defense_{table}.csv", n_jobs=args.jobs)
-        print(summary(frame))
+        print(summary(frame).to_string())
 
 
 if __name__ == "__main__":

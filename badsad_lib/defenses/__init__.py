@@ -20,13 +20,14 @@ against the same on detectors known to be clean: ``p_value`` and ``anomaly_index
 
 **Repair** (:class:`~badsad_lib.defenses.Repair`), for the buyer:
 ``repair(detector, trusted_images, anomalies)`` returns a new, ordinary detector. Recompute its
-threshold before use. ``FineTuning``, ``Unlearning``.
+threshold before use. ``FineTuning``, ``FinePruning``, ``Unlearning``.
 
 A defense that finds nothing has not shown that there is nothing.
 """
 
 from badsad_lib.defenses.activation_clustering import ActivationClustering
 from badsad_lib.defenses.disturbances import disturb
+from badsad_lib.defenses.fine_pruning import FinePruning
 from badsad_lib.defenses.fine_tuning import FineTuning
 from badsad_lib.defenses.frequency import Frequency, dct
 from badsad_lib.defenses.gram import GramData, GramInputs, gram_features
@@ -46,6 +47,7 @@ __all__ = [
     "PURIFIERS",
     "ActivationClustering",
     "DataDefense",
+    "FinePruning",
     "FineTuning",
     "Frequency",
     "GramData",

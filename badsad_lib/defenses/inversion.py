@@ -65,7 +65,8 @@ class TriggerInversion:
     Parameters
     ----------
     hidden
-        Share of the anomalies that must pass, in (0, 1); 0.9 here, 0.99 in the original.
+        Share of the anomalies that must pass, as a running mean over steps, in (0, 1); 0.9 here,
+        0.99 in the original.
     steps, lr, views
         Adam, its learning rate, and anomalies in each step.
     seed

@@ -64,8 +64,8 @@ class Purification(InputDefense):
     **Who can run it:** the buyer. **Needs** scores only, and trusted normals; no anomalies.
     **Costs** one scoring an image for each of the six ``PURIFIERS``.
 
-    **Where it fails.** A trigger that survives them: one that covers the image smoothly, or one
-    that was trained to survive.
+    **Where it fails.** A trigger that survives them: one that covers the image smoothly (a wave
+    is caught less often than a patch), or one that was trained to survive.
     """
 
     def _fit(self, trusted: Tensor, anomalies: Tensor | None) -> None:

@@ -33,7 +33,8 @@ class SpectralSignatures:
     singular value decomposition.
 
     **Where it fails.** The direction in which latents vary most must be the trigger's. In a
-    detector whose latents were drawn together, odd normal images vary more.
+    detector, odd normal images vary more. Where an attack draws poisoned latents together the
+    ranking even turns around: poisoned images are then the least suspicious of all.
 
     Parameters
     ----------

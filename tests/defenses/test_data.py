@@ -6,7 +6,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from badsad_lib import DeepSAD
+from badsad_lib import DeepSAD, shipped
 from badsad_lib.defenses import (
     ActivationClustering,
     GramData,
@@ -15,6 +15,7 @@ from badsad_lib.defenses import (
     spectral_scores,
 )
 from badsad_lib.metrics import auroc
+from badsad_lib.poisoning import poison
 from tests.defenses.samples import SHAPES, tiny, trusted
 from tests.samples import noise
 
@@ -105,3 +106,25 @@ def test_gram_features_by_their_definition(images, channels, seed):
         torch.testing.assert_close(features[:, column], first, atol=1e-5, rtol=1e-4)
         second = (activations[:, i] ** 2 * activations[:, j] ** 2).mean((1, 2)).sqrt()
         torch.testing.assert_close(features[:, column + len(pairs)], second, atol=1e-5, rtol=1e-4)
+
+
+def separation(defense, name: str) -> float:
+    """AUROC of poisoned against clean training normals of a shipped victim."""
+    split = shipped.split()
+    poisoned = poison(
+        split.train_images, split.train_labels, shipped.trigger(name), poison_rate=0.1, seed=0
+    )
+    normal = split.train_labels >= 0
+    suspicion = defense.suspicion(shipped.load(name), poisoned.images[normal])
+    truth = poisoned.mask[normal].numpy()
+    return auroc(suspicion[~truth], suspicion[truth])
+
+
+@pytest.mark.slow
+def test_clean_label_poison_hides_among_normal_images(defense):
+    assert separation(defense, "data_only") <= 0.75
+
+
+@pytest.mark.slow
+def test_concentration_turns_the_spectral_ranking_around():
+    assert separation(SpectralSignatures(), "basic") <= 0.2

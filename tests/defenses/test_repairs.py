@@ -1,16 +1,19 @@
 """Repairs: what all promise, and what each is worth on the detectors of the course."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
 from badsad_lib import DeepSAD, shipped
-from badsad_lib.defenses import FineTuning, Unlearning
+from badsad_lib.defenses import FinePruning, FineTuning, Unlearning
 from tests.defenses.samples import SHAPES, anomalies, labeled_anomalies, outcome, tiny, trusted
 from tests.samples import weights
 
 SHORT = {
     "plain": FineTuning(disturbed=False, steps=2),
     "disturbed": FineTuning(steps=2, views=4),
+    "pruning": FinePruning(steps=2),
     "unlearning": Unlearning(steps=3, views=4, patterns=2, restart=2),
 }
 
@@ -52,7 +55,7 @@ def test_what_a_repair_is_given_is_left_alone(repair):
 def test_the_same_seed_gives_the_same_weights_and_another_does_not(repair):
     first, second = (repair.repair(tiny(), trusted(), anomalies()) for _ in range(2))
     assert torch.equal(weights(first), weights(second))
-    other = type(repair)(**{**vars(repair), "seed": 1}).repair(tiny(), trusted(), anomalies())
+    other = replace(repair, seed=1).repair(tiny(), trusted(), anomalies())
     assert not torch.equal(weights(first), weights(other))
 
 
