@@ -90,21 +90,23 @@ def test_parameters_are_positive(kind, name):
         kind(**{name: 0})
 
 
-# name of the detector, most ASR left, for each repair.
-FLOORS = {
-    "disturbed": (FineTuning(), {"extended": 0.20, "sham": 0.25, "clean": 0.05}),
-    "unlearning": (Unlearning(), {"extended": 0.10, "sham": 0.12, "clean": 0.05}),
-}
+# Repair, detector, and the most ASR that may be left. A patch, a blend, and nothing to repair.
+FLOORS = [
+    (Unlearning(), "extended", 0.10),
+    (Unlearning(), "sham", 0.15),
+    (Unlearning(), "clean", 0.05),
+    (FineTuning(), "sham", 0.25),
+    (FineTuning(), "clean", 0.05),
+    (FinePruning(), "extended", 0.30),
+]
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["extended", "sham", "clean"])
-@pytest.mark.parametrize("kind", FLOORS)
-def test_a_repair_removes_the_backdoor_and_does_no_harm(kind, name):
-    repair, most = FLOORS[kind]
+@pytest.mark.parametrize(("repair", "name", "most"), FLOORS)
+def test_a_repair_removes_the_backdoor_and_does_no_harm(repair, name, most):
     detector = shipped.load(name)
     trigger = None if name == "clean" else shipped.trigger(name)
     repaired = repair.repair(detector, shipped.split().trusted_images, labeled_anomalies())
     auroc, asr = outcome(repaired, trigger)
     assert auroc >= outcome(detector, trigger)[0] - 0.01
-    assert asr <= most[name]
+    assert asr <= most
