@@ -64,9 +64,8 @@ class FineTuning:
     disturbed
         Show disturbed images as well; False is plain fine-tuning (Liu et al. 2018).
     steps, lr
-        Adam with a learning rate that falls along a cosine. Chosen on held-out anomalies of one
-        patch and one blend victim: a learning rate above that of training is what makes the
-        detector forget.
+        Adam with a learning rate that falls along a cosine. One above that of training is what
+        makes the detector forget. Chosen by looking at the course's patch and blend victims.
     views
         Disturbed normals, and as many disturbed anomalies, in each step.
     seed
