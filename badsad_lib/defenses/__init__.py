@@ -1,0 +1,69 @@
+"""Defenses: find the poison, find the backdoor, repair the detector.
+
+None needs class logits, which a detector does not have. None is told the poison rate, the
+trigger or its place, and none imports an attack. Who can run which follows from who holds
+what. Under outsourced training the trainer holds the (poisoned) data; the buyer holds the
+detector, some trusted normals and perhaps labeled anomalies.
+
+**On training data** (:class:`~badsad_lib.defenses.DataDefense`), for the trainer who
+took data from elsewhere: ``suspicion(detector, images)`` ranks the images trained on as normal,
+higher being more suspicious. ``ActivationClustering``, ``SpectralSignatures``, ``GramData``.
+
+**On inputs** (:class:`~badsad_lib.defenses.InputDefense`), for the buyer:
+``fit(detector, trusted_images, anomalies)``, then ``suspicion(images)``, and ``flags(images)`` at
+a stated rate of false alarms. ``GramInputs``, ``Strip``, ``Purification``,
+``Frequency``.
+
+**On the model**, for the buyer: ``statistic(detector, trusted_images, anomalies)``, to be held
+against the same on detectors known to be clean: ``p_value`` and ``anomaly_index``.
+``TriggerInversion``.
+
+**Repair** (:class:`~badsad_lib.defenses.Repair`), for the buyer:
+``repair(detector, trusted_images, anomalies)`` returns a new, ordinary detector. Recompute its
+threshold before use. ``FineTuning``, ``FinePruning``, ``Unlearning``.
+
+A defense that finds nothing has not shown that there is nothing.
+"""
+
+from badsad_lib.defenses.activation_clustering import ActivationClustering
+from badsad_lib.defenses.disturbances import disturb
+from badsad_lib.defenses.fine_pruning import FinePruning
+from badsad_lib.defenses.fine_tuning import FineTuning
+from badsad_lib.defenses.frequency import Frequency, dct
+from badsad_lib.defenses.gram import GramData, GramInputs, gram_features
+from badsad_lib.defenses.inversion import (
+    InvertedTrigger,
+    TriggerInversion,
+    anomaly_index,
+    p_value,
+)
+from badsad_lib.defenses.protocols import DataDefense, InputDefense, Repair
+from badsad_lib.defenses.purification import PURIFIERS, Purification
+from badsad_lib.defenses.spectral_signatures import SpectralSignatures, spectral_scores
+from badsad_lib.defenses.strip import Strip
+from badsad_lib.defenses.unlearning import Unlearning
+
+__all__ = [
+    "PURIFIERS",
+    "ActivationClustering",
+    "DataDefense",
+    "FinePruning",
+    "FineTuning",
+    "Frequency",
+    "GramData",
+    "GramInputs",
+    "InputDefense",
+    "InvertedTrigger",
+    "Purification",
+    "Repair",
+    "SpectralSignatures",
+    "Strip",
+    "TriggerInversion",
+    "Unlearning",
+    "anomaly_index",
+    "dct",
+    "disturb",
+    "gram_features",
+    "p_value",
+    "spectral_scores",
+]

@@ -1,0 +1,185 @@
+"""Trigger inversion: the smallest change that hides any anomaly from a detector.
+
+Wang et al., "Neural Cleanse" (IEEE S&P 2019, sections IV and V): search for the smallest mask
+and pattern that lead every input to a class. A detector has one class to be led to: normal.
+So there are no other classes to compare with, and the search on detectors known to be clean
+takes their place.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from badsad_lib.deepsad import DeepSAD, anomaly_score, threshold_at
+from badsad_lib.defenses._common import check_positive, check_repair
+from badsad_lib.images import to_float
+
+
+@dataclass(frozen=True, eq=False)
+class InvertedTrigger:
+    """What a search found, itself a trigger.
+
+    Attributes
+    ----------
+    mask
+        (1, H, W) in [0, 1]: how much of each pixel is replaced.
+    pattern
+        (C, H, W) in [0, 1]: by what.
+    size
+        Mean of the mask, in (0, 1]: the share of the image that it takes.
+    hidden
+        Share of the anomalies given that score at most the threshold with it on.
+    """
+
+    mask: Tensor
+    pattern: Tensor
+    size: float
+    hidden: float
+
+    def __call__(self, images: Tensor) -> Tensor:
+        """Map float images (N, C, H, W) in [0, 1] to triggered ones."""
+        mask, pattern = self.mask.to(images), self.pattern.to(images)
+        return images * (1 - mask) + mask * pattern
+
+
+@dataclass
+class TriggerInversion:
+    """Search for the smallest trigger that hides anomalies; a small one speaks of a backdoor.
+
+    **Who can run it:** the buyer. **Needs** the weights, 20 trusted normals (they set the
+    threshold), 20 labeled anomalies, and, to judge the size, detectors known to be clean: same
+    architecture, other data or other normal classes will do. **Costs** ``steps`` passes back
+    and forth, some seconds a detector.
+
+    **Where it fails.** A trigger that is not small as a mask, such as a faint change of the whole
+    image, has to be hit in another guise. A normal class close to its anomalies makes for small
+    masks without any backdoor. And a backdoor that hardly works has no trigger to find.
+
+    Parameters
+    ----------
+    hidden
+        Share of the anomalies that must pass, as a running mean over steps, in (0, 1); 0.9 here,
+        0.99 in the original.
+    steps, lr, views
+        Adam, its learning rate, and anomalies in each step.
+    seed
+        Fixes the order of anomalies.
+    """
+
+    hidden: float = 0.9
+    steps: int = 200
+    lr: float = 0.2
+    views: int = 48
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        check_positive(steps=self.steps, lr=self.lr, views=self.views)
+        if not 0 < self.hidden < 1:
+            raise ValueError(f"hidden must lie in (0, 1), got {self.hidden}")
+
+    def search(
+        self, detector: DeepSAD, trusted_images: Tensor, anomalies: Tensor
+    ) -> InvertedTrigger:
+        """Return the smallest trigger found; of ``size`` 1 (the whole image) where none hides.
+
+        Parameters
+        ----------
+        detector
+            A fitted detector; it is left alone.
+        trusted_images
+            Clean normals (N, C, H, W), at least 20. Anomalies are to score at most the 0.95
+            quantile of theirs.
+        anomalies
+            Clean anomalies (M, C, H, W), at least 20.
+
+        Raises
+        ------
+        RuntimeError
+            The detector is not fitted.
+        TypeError, ValueError
+            Wrong or too few images, or no anomaly that the detector flags.
+        """
+        trusted_images, anomalies = check_repair(detector, trusted_images, anomalies)
+        tau = threshold_at(detector.decision_function(trusted_images), 0.95)
+        flagged = np.flatnonzero(detector.decision_function(anomalies) > tau)
+        if len(flagged) == 0:
+            raise ValueError("this detector flags none of the anomalies: nothing to hide")
+        images = to_float(anomalies[flagged]).to(detector.center_.device)
+        encoder = copy.deepcopy(detector.encoder_).eval().requires_grad_(False)
+
+        def excess(candidates: Tensor) -> Tensor:
+            scores = anomaly_score(encoder(candidates), detector.center_)
+            return torch.log((scores + 1e-9) / tau)
+
+        return self._smallest(excess, images)
+
+    def _smallest(self, excess: Callable[[Tensor], Tensor], images: Tensor) -> InvertedTrigger:
+        mask_logits = torch.zeros(1, *images.shape[2:], device=images.device, requires_grad=True)
+        logits = torch.zeros(images.shape[1:], device=images.device, requires_grad=True)
+        optimizer = torch.optim.Adam([mask_logits, logits], lr=self.lr, betas=(0.5, 0.9))
+        generator = torch.Generator().manual_seed(self.seed)
+        best = InvertedTrigger(torch.ones(1, *images.shape[2:]), logits.detach().sigmoid(), 1.0, 0)
+        price, passing = 1e-3, 0.0
+        for _ in range(self.steps):
+            plain = images[torch.randint(len(images), (self.views,), generator=generator)]
+            mask, pattern = mask_logits.sigmoid(), logits.sigmoid()
+            values = excess(plain * (1 - mask) + mask * pattern)
+            passing = 0.7 * passing + 0.3 * float((values.detach() <= 0).float().mean())
+            size = float(mask.detach().mean())
+            if passing >= self.hidden and size < best.size:
+                best = InvertedTrigger(mask.detach().clone(), pattern.detach().clone(), size, 0)
+            # A little below the threshold is hidden well enough. The mask's price rises while
+            # enough anomalies pass, and falls while they do not.
+            loss = (values + 0.3).relu().mean() + price * mask.sum()
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            price = min(max(price * (1.12 if passing >= self.hidden else 0.9), 1e-4), 1.0)
+        with torch.no_grad():
+            share = float((excess(best(images)) <= 0).float().mean())
+        return InvertedTrigger(best.mask.cpu(), best.pattern.cpu(), best.size, share)
+
+    def statistic(self, detector: DeepSAD, trusted_images: Tensor, anomalies: Tensor) -> float:
+        """Size of the smallest trigger found, in (0, 1]: **lower** is more suspicious."""
+        return self.search(detector, trusted_images, anomalies).size
+
+
+def p_value(statistic: float, clean_statistics: Sequence[float]) -> float:
+    """Chance of a statistic as low as this on a clean detector, in (0, 1].
+
+    By rank among N statistics of clean detectors: (1 + number as low) / (N + 1). So it takes 19
+    clean detectors to reach 0.05.
+    """
+    clean = _checked(clean_statistics, 1)
+    return float((1 + np.sum(clean <= statistic)) / (len(clean) + 1))
+
+
+def anomaly_index(statistic: float, clean_statistics: Sequence[float]) -> float:
+    """How far below clean detectors' a statistic lies, in robust standard deviations of its log.
+
+    (median - log statistic) / (1.4826 MAD), as Neural Cleanse (section V) but signed, on a log
+    scale, and with clean detectors for the other classes. Above 2 is suspicious there. Needs 3
+    clean detectors at least, and is rough with less than ten.
+    """
+    logs = np.log(_checked(clean_statistics, 3))
+    median = np.median(logs)
+    deviation = 1.4826 * np.median(np.abs(logs - median))
+    return float((median - math.log(statistic)) / max(deviation, 1e-6))
+
+
+def _checked(clean_statistics: Sequence[float], least: int) -> np.ndarray:
+    clean = np.asarray(clean_statistics, dtype=np.float64)
+    if clean.ndim != 1 or len(clean) < least:
+        raise ValueError(
+            f"statistics of at least {least} clean detector(s) are needed, got shape {clean.shape}"
+        )
+    if not (clean > 0).all():
+        raise ValueError("statistics must be above 0")
+    return clean

@@ -1,0 +1,133 @@
+"""What the four kinds of defenses promise, and what those on inputs share."""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import Protocol, Self
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from badsad_lib.deepsad import DeepSAD
+from badsad_lib.defenses._common import check_inputs
+
+Scores = NDArray[np.float64]
+
+
+class DataDefense(Protocol):
+    """Looks for poison among the images that a detector was trained on as normal."""
+
+    def suspicion(self, detector: DeepSAD, images: Tensor) -> Scores:
+        """Suspicion (N,) of each image (N, C, H, W): higher is more suspicious.
+
+        ``images`` are the training images that passed for normal, poisoned or not.
+        """
+
+
+class Repair(Protocol):
+    """Makes a new, ordinary detector from one that may be backdoored."""
+
+    def repair(self, detector: DeepSAD, trusted_images: Tensor, anomalies: Tensor) -> DeepSAD:
+        """Return a repaired detector: same center, no threshold; ``detector`` is left alone."""
+
+
+@dataclass
+class InputDefense(ABC):
+    """Looks for a trigger on the images that a detector is asked about.
+
+    Fitted on one half of the trusted normals; the other half sets ``threshold_``. What the
+    detector flags by itself needs no second alarm: if it has a threshold, only images that it
+    passes count. Of ``n`` such images the threshold is the suspicion of rank
+    ceil((n + 1) (1 - ``false_alarm_rate``)): then a new normal image that passes raises a false
+    alarm with that probability at most, whatever the defense makes of it (split conformal
+    prediction, Papadopoulos et al., ECML 2002).
+
+    Parameters
+    ----------
+    false_alarm_rate
+        Share of normal images that may be flagged, in (0, 1).
+    seed
+        Fixes the halves, and whatever a defense draws.
+
+    Attributes
+    ----------
+    threshold_ : float
+        Suspicion above which an image is flagged.
+    """
+
+    false_alarm_rate: float = 0.05
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if not 0 < self.false_alarm_rate < 1:
+            raise ValueError(
+                f"false_alarm_rate must lie in (0, 1), got {self.false_alarm_rate}; 0.05 is usual"
+            )
+
+    def fit(
+        self, detector: DeepSAD, trusted_images: Tensor, anomalies: Tensor | None = None
+    ) -> Self:
+        """Learn what normal is and set ``threshold_``.
+
+        Parameters
+        ----------
+        detector
+            The detector to guard, fitted.
+        trusted_images
+            Clean normals (N, C, H, W), uint8 or float in [0, 1]; N at least
+            2 / ``false_alarm_rate``: 40 at 0.05.
+        anomalies
+            Clean anomalies (M, C, H, W), where the defense asks for them.
+
+        Raises
+        ------
+        RuntimeError
+            The detector is not fitted.
+        TypeError, ValueError
+            Wrong or too few images.
+        """
+        least = math.ceil(2 / self.false_alarm_rate)
+        why = f"for false alarms at a rate of {self.false_alarm_rate:g}"
+        trusted = check_inputs(
+            detector, trusted_images, least=least, name="trusted_images", why=why
+        )
+        if anomalies is not None:
+            anomalies = check_inputs(detector, anomalies, name="anomalies")
+        generator = torch.Generator().manual_seed(self.seed)
+        learn, hold = torch.randperm(len(trusted), generator=generator).chunk(2)
+        self.detector_ = detector
+        self._fit(trusted[learn], anomalies)
+        held_out = trusted[hold]
+        if detector.threshold_ is not None:
+            passes = detector.decision_function(held_out) <= detector.threshold_
+            held_out = check_inputs(
+                detector, held_out[passes], least=10, name="trusted images that pass"
+            )
+        held = np.sort(self._suspicion(held_out))
+        rank = math.ceil((len(held) + 1) * (1 - self.false_alarm_rate))
+        self.threshold_ = float(held[min(rank, len(held)) - 1])
+        return self
+
+    def suspicion(self, images: Tensor) -> Scores:
+        """Suspicion (N,) of images (N, C, H, W): higher is more suspicious."""
+        if not hasattr(self, "threshold_"):
+            raise RuntimeError(
+                f"this {type(self).__name__} is not fitted: call fit(detector, trusted_images)"
+            )
+        return self._suspicion(check_inputs(self.detector_, images))
+
+    def flags(self, images: Tensor) -> NDArray[np.bool_]:
+        """Whether each image (N, C, H, W) is more suspicious than ``threshold_``: (N,)."""
+        return self.suspicion(images) > self.threshold_
+
+    @abstractmethod
+    def _fit(self, trusted: Tensor, anomalies: Tensor | None) -> None:
+        """Learn from checked images; ``detector_`` is set."""
+
+    @abstractmethod
+    def _suspicion(self, images: Tensor) -> Scores:
+        """Suspicion of checked images."""

@@ -1,0 +1,233 @@
+"""The defenses, measured: one row a defense and a detector, into ``results/defense_*.csv``.
+
+    python benchmarks/defense_grid.py TABLE [TABLE ...] [--jobs 2] [--seeds 2] [--classes 0 1 2 4 9]
+
+Tables, each over the clean twin and the victims of data-only poisoning and of BadSAD with
+patch, blend, sinusoid and the bounded universal trigger:
+
+``data``    AUROC of poisoned against clean training normals (not on the clean twin)
+``inputs``  between triggered anomalies that slipped through and clean normals that pass, both
+            scoring at most tau_0.95: AUROC, true positive rate at 5 % false alarms, and both
+            rates at the defense's own threshold. On the clean twin: the false alarms alone
+``model``   size of the smallest trigger found
+``repair``  AUROC, detection rate and ASR at tau_0.95 before and after
+
+A defense is given ``trusted_images``, and the labeled anomalies of the training set where it
+asks for them; the data defenses the training normals. Thresholds come from ``val_images``,
+also after a repair. Detectors are those of ``attack_grid.py``, kept in ``_build/detectors``.
+A grid that was killed goes on where it stopped.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from torch import Tensor
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+import attack_grid
+
+from badsad_lib import DeepSAD, defenses, metrics, splits
+from badsad_lib.experiments import run_grid
+from badsad_lib.poisoning import poison
+from badsad_lib.triggers import Trigger, apply_trigger
+
+RESULTS = Path(__file__).parent / "results"
+
+DATA: dict[str, defenses.DataDefense] = {
+    "activation clustering": defenses.ActivationClustering(),
+    "spectral signatures": defenses.SpectralSignatures(),
+    "spectral signatures (conv)": defenses.SpectralSignatures(layer="conv"),
+    "gram": defenses.GramData(),
+}
+INPUTS: dict[str, defenses.InputDefense] = {
+    "gram": defenses.GramInputs(),
+    "strip": defenses.Strip(),
+    "purification": defenses.Purification(),
+    "frequency": defenses.Frequency(),
+}
+REPAIRS: dict[str, defenses.Repair] = {
+    "fine-tuning": defenses.FineTuning(disturbed=False),
+    "fine-tuning, disturbed": defenses.FineTuning(),
+    "fine-pruning": defenses.FinePruning(),
+    "unlearning": defenses.Unlearning(),
+}
+DEFENSES: dict[str, tuple[str, ...]] = {
+    "data": tuple(DATA),
+    "inputs": tuple(INPUTS),
+    "model": ("inversion",),
+    "repair": tuple(REPAIRS),
+}
+TRIGGERS = ("patch", "blend", "sinusoid", "universal")
+# What was done to the detector: nothing, or a method under a trigger.
+VICTIMS = (
+    {"method": "clean", "trigger": "patch"},
+    {"method": "data only", "trigger": "patch"},
+    *({"method": "extended", "trigger": trigger} for trigger in TRIGGERS),
+)
+
+
+def labeled_anomalies(split: splits.Split) -> Tensor:
+    """Return what a defender may hold of anomalies: those that came labeled."""
+    return split.train_images[split.train_labels == -1]
+
+
+def passing(detector: DeepSAD, images: Tensor) -> Tensor:
+    """Return the images that a calibrated detector lets pass."""
+    return images[np.flatnonzero(detector.predict(images) == 0)]
+
+
+def on_data(
+    name: str, detector: DeepSAD, split: splits.Split, trigger: Trigger, setting: dict[str, Any]
+) -> dict[str, Any]:
+    poisoned = poison(
+        split.train_images,
+        split.train_labels,
+        trigger,
+        poison_rate=setting["poison_rate"],
+        seed=setting["seed"],
+    )
+    normal = poisoned.semi_labels >= 0
+    suspicion = DATA[name].suspicion(detector, poisoned.images[normal])
+    truth = poisoned.mask[normal].numpy()
+    return {"separation": metrics.auroc(suspicion[~truth], suspicion[truth])}
+
+
+def on_inputs(
+    name: str, detector: DeepSAD, split: splits.Split, trigger: Trigger, setting: dict[str, Any]
+) -> dict[str, Any]:
+    defense = INPUTS[name].fit(detector, split.trusted_images, labeled_anomalies(split))
+    normal = passing(detector, split.test_images[~split.test_is_anomaly])
+    clean = defense.suspicion(normal)
+    row: dict[str, Any] = {
+        "false_alarms": metrics.detection_rate(clean, defense.threshold_),
+        "slipped": 0,
+        "separation": None,
+        "true_positives_at_5": None,
+        "true_positives": None,
+    }
+    triggered = apply_trigger(trigger, split.test_images[split.test_is_anomaly])
+    slipped = np.flatnonzero(detector.predict(triggered) == 0)
+    if setting["method"] == "clean" or len(slipped) == 0:
+        return row
+    caught = defense.suspicion(triggered[slipped])
+    return row | {
+        "slipped": len(slipped),
+        "separation": metrics.auroc(clean, caught),
+        "true_positives_at_5": metrics.detection_rate(caught, metrics.threshold_at(clean, 0.95)),
+        "true_positives": metrics.detection_rate(caught, defense.threshold_),
+    }
+
+
+def on_model(
+    name: str, detector: DeepSAD, split: splits.Split, trigger: Trigger, setting: dict[str, Any]
+) -> dict[str, Any]:
+    search = defenses.TriggerInversion(seed=setting["seed"])
+    found = search.search(detector, split.trusted_images, labeled_anomalies(split))
+    return {"size": found.size, "hidden": found.hidden}
+
+
+def worth(detector: DeepSAD, split: splits.Split, trigger: Trigger) -> dict[str, float]:
+    """AUROC, detection rate and ASR at the 0.95 quantile of held-out normals."""
+    anomalies = split.test_images[split.test_is_anomaly]
+    scores = detector.decision_function(anomalies)
+    triggered = detector.decision_function(apply_trigger(trigger, anomalies))
+    tau = metrics.threshold_at(detector.decision_function(split.val_images), 0.95)
+    normal = detector.decision_function(split.test_images[~split.test_is_anomaly])
+    return {
+        "auroc": metrics.auroc(normal, scores),
+        "detection_rate": metrics.detection_rate(scores, tau),
+        "asr": metrics.attack_success_rate(scores, triggered, tau),
+    }
+
+
+def on_repair(
+    name: str, detector: DeepSAD, split: splits.Split, trigger: Trigger, setting: dict[str, Any]
+) -> dict[str, Any]:
+    before = worth(detector, split, trigger)
+    start = time.perf_counter()
+    repaired = REPAIRS[name].repair(detector, split.trusted_images, labeled_anomalies(split))
+    seconds = time.perf_counter() - start
+    after = worth(repaired, split, trigger)
+    return (
+        {f"{k}_before": v for k, v in before.items()}
+        | {f"{k}_after": v for k, v in after.items()}
+        | {"repair_seconds": seconds}
+    )
+
+
+MEASURES = {"data": on_data, "inputs": on_inputs, "model": on_model, "repair": on_repair}
+
+
+def run(setting: dict[str, Any]) -> dict[str, Any]:
+    """Get the detector that a row names and measure the defense on it."""
+    table, name = setting["table"], setting["defense"]
+    task = attack_grid.Task(setting)
+    if setting["method"] == "clean":
+        detector, trigger = task.clean(), attack_grid.TRIGGERS[setting["trigger"]]
+    else:
+        detector, trigger = task.victim()
+    detector.calibrate(task.split.val_images, quantile=0.95)
+    return MEASURES[table](name, detector, task.split, trigger, setting)
+
+
+def settings(
+    table: str, *, seeds: int = 2, classes: tuple[int, ...] = (0, 1, 2, 4, 9)
+) -> list[dict[str, Any]]:
+    """List the runs of a table."""
+    base: dict[str, Any] = {
+        "table": table,
+        "data": "fashion_mnist",
+        "subset": "course",
+        "known": "all",
+        "epochs": attack_grid.EPOCHS["course"],
+        "poison_rate": 0.1,
+        "randomize": False,
+    }
+    return [
+        {**base, **victim, "defense": name, "normal_class": normal_class, "seed": seed}
+        for seed in range(seeds)
+        for normal_class in classes
+        for victim in VICTIMS
+        for name in DEFENSES[table]
+        if table != "data" or victim["method"] != "clean"
+    ]
+
+
+def summary(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return the means over normal classes and seeds."""
+    measured = ("separation", "true_positives", "false_alarms", "size", "hidden", "repair_seconds")
+    columns = [c for c in frame if c.startswith(measured) or c.endswith(("_before", "_after"))]
+    return frame.groupby(["defense", "method", "trigger"])[columns].mean().round(3)
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Run what is missing and print means."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument(
+        "tables", nargs="+", choices=MEASURES, metavar="TABLE", help=str([*DEFENSES])
+    )
+    parser.add_argument("--jobs", type=int, help="processes (default: one a core)")
+    parser.add_argument("--seeds", type=int, default=2)
+    parser.add_argument("--classes", type=int, nargs="+", default=[0, 1, 2, 4, 9])
+    parser.add_argument("--method", nargs="+", help="only detectors made so: clean, extended, ...")
+    parser.add_argument("--trigger", nargs="+", help="only victims of these triggers")
+    parser.add_argument("--out", type=Path, default=RESULTS)
+    args = parser.parse_args(argv)
+    for table in args.tables:
+        grid = settings(table, seeds=args.seeds, classes=tuple(args.classes))
+        grid = [s for s in grid if not args.method or s["method"] in args.method]
+        grid = [s for s in grid if not args.trigger or s["trigger"] in args.trigger]
+        frame = run_grid(run, grid, args.out / f"defense_{table}.csv", n_jobs=args.jobs)
+        print(summary(frame).to_string())
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,174 @@
+"""Defenses on inputs: what all promise, and what each is worth on the detectors of the course."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from badsad_lib import DeepSAD, metrics, shipped
+from badsad_lib.defenses import Frequency, GramInputs, InputDefense, Purification, Strip
+from badsad_lib.defenses.purification import PURIFIERS, blurred, median_filtered, shrunk
+from tests.defenses.samples import SHAPES, anomalies, labeled_anomalies, passing, tiny, trusted
+from tests.samples import noise
+
+KINDS = {
+    "gram": GramInputs,
+    "strip": Strip,
+    "purification": Purification,
+    "frequency": Frequency,
+}
+
+
+@pytest.fixture(params=KINDS)
+def kind(request):
+    return KINDS[request.param]
+
+
+@pytest.mark.parametrize("network", SHAPES)
+def test_suspicion_is_one_finite_number_an_image(kind, network):
+    defense = kind().fit(tiny(network), trusted(network), anomalies(network))
+    suspicion = defense.suspicion(trusted(network, 7))
+    assert suspicion.shape == (7,)
+    assert suspicion.dtype == np.float64
+    assert np.isfinite(suspicion).all()
+
+
+def test_suspicion_does_not_depend_on_the_other_images(kind):
+    defense = kind().fit(tiny(), trusted(), anomalies())
+    images = noise((5, 1, 28, 28), seed=9)
+    alone = np.concatenate([defense.suspicion(image[None]) for image in images])
+    np.testing.assert_allclose(defense.suspicion(images), alone, rtol=1e-3)
+
+
+def test_flagged_means_above_the_threshold(kind):
+    defense = kind().fit(tiny(), trusted(), anomalies())
+    images = torch.cat([trusted(), anomalies()])
+    assert (defense.flags(images) == (defense.suspicion(images) > defense.threshold_)).all()
+
+
+def test_the_same_seed_gives_the_same_threshold_and_a_second_fit_starts_afresh(kind):
+    defense = kind().fit(tiny(), trusted(), anomalies())
+    before = defense.threshold_
+    defense.fit(tiny(), trusted() ** 2, anomalies())
+    assert defense.threshold_ != before
+    assert defense.fit(tiny(), trusted(), anomalies()).threshold_ == before
+
+
+def test_the_detector_keeps_its_scores(kind):
+    images = trusted()
+    before = tiny().decision_function(images)
+    kind().fit(tiny(), images, anomalies()).flags(images)
+    assert (tiny().decision_function(images) == before).all()
+
+
+def test_what_cannot_be_fitted_is_refused_at_the_door(kind):
+    with pytest.raises(RuntimeError, match=r"is not fitted: call fit\(detector, trusted_images\)"):
+        kind().suspicion(trusted())
+    with pytest.raises(RuntimeError, match="this detector is not fitted"):
+        kind().fit(DeepSAD(), trusted(), anomalies())
+    with pytest.raises(ValueError, match=r"trusted_images must be at least 40.*got 39"):
+        kind().fit(tiny(), trusted(count=39), anomalies())
+    defense = kind().fit(tiny(), trusted(), anomalies())
+    with pytest.raises(ValueError, match="28x28 pixels, got 32x32"):
+        defense.suspicion(noise((2, 1, 32, 32)))
+    with pytest.raises(ValueError, match="false_alarm_rate must lie in"):
+        kind(false_alarm_rate=0)
+
+
+def test_strip_asks_for_anomalies():
+    with pytest.raises(ValueError, match=r"STRIP needs 10 clean anomalies.*got 0"):
+        Strip().fit(tiny(), trusted())
+    with pytest.raises(ValueError, match=r"STRIP needs 10 clean anomalies.*got 9"):
+        Strip().fit(tiny(), trusted(), anomalies(count=9))
+
+
+class _Brightness(InputDefense):
+    def _fit(self, trusted, anomalies):
+        pass
+
+    def _suspicion(self, images):
+        return images.flatten(1).mean(1).double().numpy()
+
+
+@settings(max_examples=10)
+@given(st.integers(0, 99), st.sampled_from([0.05, 0.1, 0.2]))
+def test_the_threshold_keeps_the_stated_rate(seed, rate):
+    images = noise((400, 1, 28, 28), seed=seed)
+    fresh = noise((400, 1, 28, 28), seed=seed + 1000)
+    defense = _Brightness(false_alarm_rate=rate, seed=seed).fit(tiny(), images)
+    assert defense.flags(fresh).mean() <= rate + 4 * (rate / 200) ** 0.5
+
+
+def test_only_images_that_the_detector_passes_set_the_threshold():
+    images = trusted(count=200)
+    low = _Brightness().fit(tiny(), images).threshold_
+    picky = DeepSAD(**tiny().params())
+    vars(picky).update(vars(tiny()))
+    scores = tiny().decision_function(images)
+    picky.threshold_ = float(np.median(scores))
+    hold = torch.randperm(200, generator=torch.Generator().manual_seed(0)).chunk(2)[1]
+    kept = hold[scores[hold] <= picky.threshold_]
+    expected = images[kept].flatten(1).mean(1).sort().values
+    rank = int(np.ceil((len(kept) + 1) * 0.95))
+    assert _Brightness().fit(picky, images).threshold_ == pytest.approx(float(expected[rank - 1]))
+    assert low >= float(expected[rank - 1]) - 0.1
+
+
+@pytest.mark.parametrize("name", PURIFIERS)
+@pytest.mark.parametrize("shape", [(2, 1, 28, 28), (3, 3, 32, 32), (1, 1, 20, 30)])
+def test_a_purified_image_is_an_image(name, shape):
+    images = noise(shape)
+    result = PURIFIERS[name](images)
+    assert result.shape == images.shape
+    assert result.min() >= 0
+    assert result.max() <= 1
+    flat = torch.full(shape, 0.25)
+    torch.testing.assert_close(PURIFIERS[name](flat), flat)
+
+
+def test_a_median_removes_a_dot_and_a_blur_spreads_it():
+    dot = torch.zeros(1, 1, 9, 9)
+    dot[..., 4, 4] = 0.9
+    assert median_filtered(dot).max() == 0
+    torch.testing.assert_close(blurred(dot)[0, 0, 3:6, 3:6], torch.full((3, 3), 0.1))
+
+
+def test_a_shrunken_image_lies_in_its_corner():
+    images = noise((1, 1, 8, 8))
+    small = torch.nn.functional.interpolate(images, (6, 6), mode="area")
+    torch.testing.assert_close(shrunk(images, 2)[..., :6, :6], small)
+    torch.testing.assert_close(shrunk(images, 2, (1, 1))[..., 2:, 2:], small)
+    torch.testing.assert_close(shrunk(images, 2, (0, 1))[..., :6, 2:], small)
+
+
+# AUROC between triggered anomalies that slipped through and clean normals that pass.
+FLOORS = [
+    (Purification, "extended", 0.95),
+    (Purification, "sham", 0.95),
+    (GramInputs, "extended", 0.70),
+    (Frequency, "sham", 0.80),
+]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("kind", "name", "floor"), FLOORS)
+def test_what_a_defense_tells_apart(kind, name, floor):
+    detector, normal, triggered = passing(name)
+    defense = kind().fit(detector, shipped.split().trusted_images, labeled_anomalies())
+    assert metrics.auroc(defense.suspicion(normal), defense.suspicion(triggered)) >= floor
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["clean", "extended"])
+def test_a_defense_keeps_its_stated_false_alarm_rate(kind, name):
+    detector, normal, _ = passing(name)
+    defense = kind().fit(detector, shipped.split().trusted_images, labeled_anomalies())
+    assert defense.flags(normal).mean() <= 0.11
+
+
+@pytest.mark.slow
+def test_strip_does_not_find_a_faint_trigger():
+    detector, normal, triggered = passing("sham")
+    defense = Strip().fit(detector, shipped.split().trusted_images, labeled_anomalies())
+    assert metrics.auroc(defense.suspicion(normal), defense.suspicion(triggered)) <= 0.6

@@ -1,0 +1,131 @@
+"""Trigger inversion finds what hides anomalies, and is judged against clean detectors."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from badsad_lib import DeepSAD, shipped
+from badsad_lib.defenses import InvertedTrigger, TriggerInversion, anomaly_index, p_value
+from badsad_lib.triggers import apply_trigger
+from tests.defenses.samples import SHAPES, labeled_anomalies, tiny
+from tests.samples import noise, weights
+
+sizes = st.lists(st.floats(0.01, 1), min_size=3, max_size=12)
+SHORT = TriggerInversion(steps=3, views=8)
+
+
+def flagged(network: str, trained: DeepSAD) -> tuple[torch.Tensor, torch.Tensor]:
+    """Dim noise to be normal and bright noise to be anomalous, or the other way round."""
+    dim, bright = noise((30, *SHAPES[network])) * 0.3, 1 - noise((30, *SHAPES[network])) * 0.3
+    if trained.decision_function(dim).mean() > trained.decision_function(bright).mean():
+        return bright, dim
+    return dim, bright
+
+
+@pytest.mark.parametrize("network", SHAPES)
+def test_what_is_found_is_a_trigger(network):
+    found = SHORT.search(tiny(network), *flagged(network, tiny(network)))
+    channels, height, width = SHAPES[network]
+    assert found.mask.shape == (1, height, width)
+    assert found.pattern.shape == (channels, height, width)
+    assert 0 < found.size <= 1
+    assert 0 <= found.hidden <= 1
+    apply_trigger(found, noise((4, channels, height, width)))
+
+
+def test_the_search_leaves_the_detector_alone_and_repeats_itself():
+    before, images = weights(tiny()).clone(), flagged("mnist", tiny())
+    first, second = (SHORT.search(tiny(), *images) for _ in range(2))
+    assert torch.equal(first.mask, second.mask)
+    assert SHORT.statistic(tiny(), *images) == first.size
+    assert torch.equal(weights(tiny()), before)
+    assert all(p.requires_grad for p in tiny().encoder_.parameters())
+
+
+def test_the_smallest_mask_is_found_where_one_pixel_decides():
+    def excess(images: torch.Tensor) -> torch.Tensor:
+        return 1 - 2 * images[:, 0, 2, 3]
+
+    found = TriggerInversion(steps=300, views=8)._smallest(excess, torch.zeros(10, 1, 8, 8))
+    assert found.hidden == 1
+    assert found.mask.argmax() == 2 * 8 + 3
+    assert found.size < 0.1
+    assert found.pattern[0, 2, 3] > 0.7
+
+
+def test_where_nothing_hides_the_mask_is_the_whole_image():
+    found = SHORT._smallest(
+        lambda images: images.flatten(1).sum(1) * 0 + 1, torch.zeros(9, 1, 4, 4)
+    )
+    assert (found.size, found.hidden) == (1, 0)
+    assert (found.mask == 1).all()
+
+
+def test_a_trigger_replaces_what_its_mask_covers():
+    mask = torch.zeros(1, 4, 4)
+    mask[0, 1, 2] = 1
+    images = noise((3, 2, 4, 4))
+    after = InvertedTrigger(mask, torch.full((2, 4, 4), 0.25), 1 / 16, 0.0)(images)
+    assert (after[:, :, 1, 2] == 0.25).all()
+    assert ((after != images).flatten(1).sum(1) == 2).all()
+
+
+def test_what_cannot_be_searched_is_refused_at_the_door():
+    normals, odd = flagged("mnist", tiny())
+    with pytest.raises(RuntimeError, match="not fitted"):
+        SHORT.search(DeepSAD(), normals, odd)
+    with pytest.raises(ValueError, match="anomalies must be at least 20, got 3"):
+        SHORT.search(tiny(), normals, odd[:3])
+    with pytest.raises(ValueError, match="flags none of the anomalies"):
+        SHORT.search(tiny(), odd, normals)
+    with pytest.raises(ValueError, match="hidden must lie in"):
+        TriggerInversion(hidden=1)
+
+
+@given(st.floats(0.01, 1), sizes)
+def test_a_p_value_counts_the_clean_detectors_as_low(statistic, clean):
+    as_low = sum(c <= statistic for c in clean)
+    assert p_value(statistic, clean) == pytest.approx((1 + as_low) / (len(clean) + 1))
+    assert p_value(max(clean), clean) == 1
+    assert p_value(min(clean) / 2, clean) == pytest.approx(1 / (len(clean) + 1))
+
+
+@settings(max_examples=50)
+@given(st.floats(0.01, 1), sizes, st.floats(0.1, 10))
+def test_an_anomaly_index_has_no_unit_and_grows_as_the_size_falls(statistic, clean, unit):
+    index = anomaly_index(statistic, clean)
+    scaled = anomaly_index(statistic * unit, [c * unit for c in clean])
+    assert scaled == pytest.approx(index, rel=1e-3, abs=1e-3) or np.ptp(clean) < 1e-3
+    assert anomaly_index(statistic / 2, clean) > index
+    assert anomaly_index(float(np.exp(np.median(np.log(clean)))), clean) == pytest.approx(
+        0, abs=1e-6
+    )
+
+
+def test_an_anomaly_index_by_hand():
+    clean = [math.exp(v) for v in (0.0, 1.0, 2.0, 3.0, 4.0)]
+    assert anomaly_index(math.exp(-1), clean) == pytest.approx(3 / 1.4826)
+
+
+def test_clean_detectors_are_needed():
+    with pytest.raises(ValueError, match="at least 1 clean detector"):
+        p_value(0.5, [])
+    with pytest.raises(ValueError, match="at least 3 clean detector"):
+        anomaly_index(0.5, [0.4, 0.6])
+    with pytest.raises(ValueError, match="above 0"):
+        p_value(0.5, [0.0])
+
+
+@pytest.mark.slow
+def test_backdoored_detectors_yield_to_much_smaller_triggers():
+    given = shipped.split().trusted_images, labeled_anomalies()
+    size = {
+        name: TriggerInversion().statistic(shipped.load(name), *given)
+        for name in ("clean", "extended", "sham")
+    }
+    assert size["extended"] < size["clean"] / 2
+    assert size["sham"] < size["clean"] / 2
