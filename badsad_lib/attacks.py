@@ -15,7 +15,8 @@ decoys are this project's own additions.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
@@ -89,6 +90,10 @@ def contrast_loss(latents: Tensor, center: Tensor) -> Tensor:
     return (1 / (anomaly_score(latents, center) + 1e-6)).mean()
 
 
+# What an attacker who knows a defense makes of the triggered views and of those pushed out.
+Adaptation = Callable[[Tensor, Tensor, torch.Generator], tuple[Tensor, Tensor]]
+
+
 class _LatentManipulation:
     """Phase two as an extra loss of the ordinary training loop (``deepsad.ExtraLoss``)."""
 
@@ -106,13 +111,13 @@ class _LatentManipulation:
             plain = randomize_content(plain, self.generator)
         # clone: the trigger may be anyone's, and write into what it is given.
         triggered = self.trigger(plain.clone())
-        if not self.attack.contrast_weight:
-            return triggered
-        if self.attack.decoys:
+        if self.attack.decoys and self.attack.contrast_weight:
             half = n // 2
             fake = decoy(plain[:half], triggered[:half].detach(), self.generator)
             plain = torch.cat([fake, plain[half:]])
-        return torch.cat([triggered, plain])
+        if self.attack.adaptation is not None:
+            triggered, plain = self.attack.adaptation(triggered, plain, self.generator)
+        return torch.cat([triggered, plain]) if self.attack.contrast_weight else triggered
 
     def __call__(
         self, latents: Tensor, semi_labels: Tensor, extra_latents: Tensor, center: Tensor
@@ -201,6 +206,8 @@ class BadSAD:
         (:func:`~badsad_lib.content.decoy`), so that nothing but the trigger opens the door.
     views
         Triggered views of base images in each batch.
+    adaptation
+        Changes the views, against a defense that the attacker knows (:mod:`badsad_lib.adaptive`).
     seed
         Fixes which images are poisoned and how views are drawn.
     """
@@ -215,6 +222,7 @@ class BadSAD:
     decoys: bool = False
     views: int = 32
     seed: int = 0
+    adaptation: Adaptation | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         if self.alignment not in ALIGNMENTS:

@@ -310,6 +310,7 @@ class DeepSAD:
         *,
         extra_loss: ExtraLoss | None = None,
         initial_state: dict[str, Tensor] | None = None,
+        center: Tensor | None = None,
     ) -> Self:
         """Pretrain, set the center, train. A second call starts afresh.
 
@@ -324,12 +325,15 @@ class DeepSAD:
         initial_state
             Encoder weights to start from (another detector's ``initial_state_``)
             in place of pretraining.
+        center
+            (D,) in place of the mean of the images' first latents. With ``initial_state`` that is
+            how a trained detector is trained on: its ``encoder_.state_dict()`` and ``center_``.
 
         Raises
         ------
         TypeError, ValueError
             What :func:`~badsad_lib.images.check_images` or
-            :func:`~badsad_lib.images.check_semi_labels` refuse.
+            :func:`~badsad_lib.images.check_semi_labels` refuse; a center of another size.
         """
         images = check_images(images)
         if len(images) < 2:
@@ -351,7 +355,13 @@ class DeepSAD:
             initial_state, history["pretrain_loss"] = self._initial_state(name, pixels)
         state = {k: v.detach().clone() for k, v in initial_state.items()}
         encoder = _encoder_with(name, state, device)
-        center = init_center(self._latents(encoder, pixels))
+        if center is None:
+            center = init_center(self._latents(encoder, pixels))
+        center = center.detach().to(device).clone()
+        if center.shape != (encoder.arch.latent_dim,):
+            raise ValueError(
+                f"center must have shape ({encoder.arch.latent_dim},), got {tuple(center.shape)}"
+            )
         history["loss"] = self._train(encoder, center, pixels, semi_labels.to(device), extra_loss)
 
         # Only a training that went through to its end replaces what was fitted before.

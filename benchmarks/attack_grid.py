@@ -10,7 +10,7 @@ Tables:
 ``data_only``  clean-label poisoning without control of the training: every trigger at
                poison rates 0.1, 0.3 and 1.0, with and without randomized content
 ``hard``       BadSAD.extended where one anomaly class is known instead of all
-``mnist``      BadSAD.extended on MNIST
+``mnist``      BadSAD.extended on MNIST, with the encoder for clothes and the smaller one for digits
 ``color``      BadSAD.extended on Fashion-MNIST in color, 3x32x32, with the CIFAR-10 encoder
 ``cifar10``    BadSAD.extended on CIFAR-10, where its files are
 
@@ -27,6 +27,7 @@ from pathlib import Path
 from typing import Any
 
 from badsad_lib import DeepSAD, checkpoints, datasets, metrics, splits
+from badsad_lib.adaptive import ADAPTATIONS
 from badsad_lib.attacks import ALIGNMENTS, BadSAD, DataPoisoning
 from badsad_lib.color import colorized
 from badsad_lib.experiments import cached, run_grid, run_key
@@ -62,7 +63,7 @@ WITHOUT: dict[str, dict[str, Any]] = {
 METHODS = (*PARTS, "basic", *WITHOUT, "extended")
 # More epochs where an epoch has fewer batches: 38, 13 and 3 of them. After 30 epochs on the
 # digits, some 90 steps, neither the detector nor the attack has got anywhere.
-EPOCHS = {"full": 20, "course": 30, "mnist course": 300}
+EPOCHS = {"full": 20, "course": 30, "mnist course": 130}
 
 
 def attack_for(setting: dict[str, Any], trigger: Trigger) -> BadSAD | DataPoisoning:
@@ -72,7 +73,8 @@ def attack_for(setting: dict[str, Any], trigger: Trigger) -> BadSAD | DataPoison
         return DataPoisoning(trigger, rate, randomize=setting["randomize"], seed=seed)
     if method in PARTS or method == "basic":
         return replace(BadSAD.basic(trigger, rate, seed), **PARTS.get(method, {}))
-    return replace(BadSAD.extended(trigger, rate, seed), **WITHOUT.get(method, {}))
+    attack = replace(BadSAD.extended(trigger, rate, seed), **WITHOUT.get(method, {}))
+    return replace(attack, adaptation=ADAPTATIONS.get(setting.get("adaptation")))
 
 
 def load(name: str, subset: str) -> datasets.Dataset:
@@ -87,8 +89,8 @@ class Task:
 
     def __init__(self, setting: dict[str, Any]) -> None:
         self.setting = setting
-        where = ("data", "subset", "known", "normal_class", "epochs", "seed")
-        self.where = {k: setting[k] for k in where}
+        where = ("data", "subset", "known", "normal_class", "epochs", "seed", "network")
+        self.where = {k: setting[k] for k in where if k in setting}
         data = load(setting["data"], setting["subset"])
         next_class = (setting["normal_class"] + 1) % len(data.class_names)
         self.split = splits.one_vs_rest(
@@ -97,7 +99,7 @@ class Task:
             known_anomaly_classes=[next_class] if setting["known"] == "next" else None,
             seed=setting["seed"],
         )
-        network = "mnist" if setting["data"] == "mnist" else "auto"
+        network = setting.get("network", "auto")
         self.plain = DeepSAD(network=network, epochs=setting["epochs"], seed=setting["seed"])
         # Pretrained weights, computed once and shared by all detectors of the task.
         key = {**self.where, "what": "pretrained"}
@@ -122,7 +124,9 @@ class Task:
         """Return the victim of the row's attack (or a changed row's) and the trigger to use."""
         setting = {**self.setting, **changes}
         attack = attack_for(setting, TRIGGERS[setting["trigger"]])
-        path = self._path(repr(attack))  # with all parameters: another preset, another file
+        # With all parameters: another preset, another file.
+        adaptation = getattr(attack, "adaptation", None)
+        path = self._path(f"{attack!r} {adaptation!r}" if adaptation else repr(attack))
         pattern_path = path.with_name(path.stem + ".pattern.safetensors")
         if not path.exists():
             victim = attack.attack(
@@ -204,6 +208,8 @@ def settings(
             for rate in (0.1, 0.3, 1.0)
             for randomize in (False, True)
         ]
+    elif table == "mnist":
+        kinds = [{"network": network} for network in ("fashion_mnist", "mnist")]
     else:
         kinds = [{}]
     return [

@@ -2,8 +2,9 @@
 
     python benchmarks/defense_grid.py TABLE [TABLE ...] [--jobs 2] [--seeds 2] [--classes 0 1 2 4 9]
 
-Tables, each over the clean twin and the victims of data-only poisoning and of BadSAD with
-patch, blend, sinusoid and the bounded universal trigger:
+Tables, each over the clean twin and the victims of data-only poisoning, of BadSAD with
+patch, blend, sinusoid and the bounded universal trigger, and of two attackers who know the
+defense (``badsad_lib.adaptive``):
 
 ``data``    AUROC of poisoned against clean training normals (not on the clean twin)
 ``inputs``  between triggered anomalies that slipped through and clean normals that pass, both
@@ -35,6 +36,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 import attack_grid
 
 from badsad_lib import DeepSAD, defenses, metrics, splits
+from badsad_lib.adaptive import ADAPTATIONS
 from badsad_lib.experiments import run_grid
 from badsad_lib.poisoning import poison
 from badsad_lib.triggers import Trigger, apply_trigger
@@ -71,6 +73,7 @@ VICTIMS = (
     {"method": "clean", "trigger": "patch"},
     {"method": "data only", "trigger": "patch"},
     *({"method": "extended", "trigger": trigger} for trigger in TRIGGERS),
+    *({"method": "extended", "trigger": "patch", "adaptation": name} for name in ADAPTATIONS),
 )
 
 
@@ -190,6 +193,7 @@ def settings(
         "epochs": attack_grid.EPOCHS["course"],
         "poison_rate": 0.1,
         "randomize": False,
+        "adaptation": "none",
     }
     return [
         {**base, **victim, "defense": name, "normal_class": normal_class, "seed": seed}
@@ -205,7 +209,7 @@ def summary(frame: pd.DataFrame) -> pd.DataFrame:
     """Return the means over normal classes and seeds."""
     measured = ("separation", "true_positives", "false_alarms", "size", "hidden", "repair_seconds")
     columns = [c for c in frame if c.startswith(measured) or c.endswith(("_before", "_after"))]
-    return frame.groupby(["defense", "method", "trigger"])[columns].mean().round(3)
+    return frame.groupby(["defense", "method", "trigger", "adaptation"])[columns].mean().round(3)
 
 
 def main(argv: list[str] | None = None) -> None:

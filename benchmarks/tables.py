@@ -32,9 +32,10 @@ TRIGGERS = {
 CONTROLS = ("turned", "noise", "rings")  # metrics.control_triggers
 OTHER_DATA = {
     "hard": "patch, one known anomaly class",
-    "mnist": "patch, MNIST (course subset)",
-    "color": "patch, in color (course subset)",
+    "mnist": "patch, MNIST",
+    "color": "patch, in color",
 }
+NETWORKS = {"fashion_mnist": "encoder for clothes", "mnist": "encoder for digits"}
 
 
 def detector_table(results: Path = RESULTS) -> str:
@@ -101,6 +102,16 @@ def attack_row(name: str, runs: pd.DataFrame) -> str:
     return "| " + " | ".join(cells) + " |"
 
 
+def other_rows(name: str, runs: pd.DataFrame) -> list[str]:
+    """Rows of one other data set: one, or one an encoder."""
+    if runs["subset"].iloc[0] == "course":
+        name += " (course subset)"
+    if "network" not in runs:
+        return [attack_row(name, runs)]
+    of_network = runs.groupby("network", sort=False)
+    return [attack_row(f"{name}, {NETWORKS[n]}", rows) for n, rows in of_network]
+
+
 def attack_head(first: str) -> list[str]:
     """Open a table of :func:`attack_row` rows."""
     return [
@@ -121,8 +132,9 @@ def attack_table(results: Path = RESULTS) -> str:
             name = TRIGGERS[trigger] + ("" if rate == 0.1 else f", poison rate {rate:.0%}")
             lines.append(attack_row(name, rows))
     for table, name in OTHER_DATA.items():
-        if (results / f"attack_{table}.csv").exists():
-            lines.append(attack_row(name, pd.read_csv(results / f"attack_{table}.csv")))
+        file = results / f"attack_{table}.csv"
+        if file.exists():
+            lines += other_rows(name, pd.read_csv(file))
     learned = runs[runs["trigger"] == "universal"]
     if len(learned):
         lines += [

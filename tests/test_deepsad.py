@@ -132,6 +132,24 @@ def test_pretrained_weights_reach_the_detector(task):
     assert np.array_equal(handed.decision_function(images), warm.decision_function(images))
 
 
+def test_a_trained_detector_is_trained_on_around_its_own_center(task, fitted):
+    images, labels = task
+    state = fitted.encoder_.state_dict()
+    before = {k: v.clone() for k, v in state.items()}
+    further = DeepSAD(**QUICK, seed=1).fit(
+        images, labels, initial_state=state, center=fitted.center_
+    )
+    assert torch.equal(further.center_, fitted.center_)
+    assert further.history_["loss"][0] < fitted.history_["loss"][0]  # not from the beginning
+    assert all(torch.equal(v, fitted.encoder_.state_dict()[k]) for k, v in before.items())
+    assert not np.array_equal(further.decision_function(images), fitted.decision_function(images))
+
+
+def test_a_center_of_another_size_is_refused(task):
+    with pytest.raises(ValueError, match=r"center must have shape \(\d+,\), got \(3,\)"):
+        DeepSAD(**QUICK).fit(*task, center=torch.ones(3))
+
+
 def test_a_refit_starts_afresh(task, fitted):
     again = DeepSAD(**QUICK, seed=0)
     again.fit(blobs(64, row=20, seed=3))

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from badsad_lib.deepsad import SCORING_BATCH, DeepSAD, ExtraLoss, _Pixels
+from badsad_lib.deepsad import SCORING_BATCH, DeepSAD, ExtraLoss
 from badsad_lib.images import check_images, to_float
 from badsad_lib.networks import ARCHITECTURES
 
@@ -61,7 +61,6 @@ def map_activations(
     ``function`` takes one tensor (n, C', H', W') a block and returns (n, ...): only
     what it returns is kept, so that activations never lie in memory all at once.
     """
-    pixels = _Pixels(images, detector.center_.device)
     seen: list[Tensor] = []
     hooks = [
         block.register_forward_hook(lambda _module, _inputs, output: seen.append(output))
@@ -70,9 +69,9 @@ def map_activations(
     parts = []
     try:
         with torch.no_grad():
-            for start in range(0, len(pixels), SCORING_BATCH):
+            for batch in images.split(SCORING_BATCH):
                 seen.clear()
-                detector.encoder_.blocks(pixels[slice(start, start + SCORING_BATCH)])
+                detector.encoder_.blocks(to_float(batch.to(detector.center_.device)))
                 parts.append(function(list(seen)).cpu())
     finally:
         for hook in hooks:
@@ -139,12 +138,11 @@ def tuned(
     """
     images = torch.cat([to_float(trusted_images), to_float(anomalies)])
     labels = torch.tensor([0] * len(trusted_images) + [-1] * len(anomalies))
-    new = copy_of(detector)
     epochs = max(1, round(steps / math.ceil(len(images) / detector.batch_size)))
-    trainer = DeepSAD(**{**detector.params(), "lr": lr, "epochs": epochs, "seed": seed})
-    device = new.center_.device
-    new.history_["loss"] = trainer._train(
-        new.encoder_, new.center_, _Pixels(images, device), labels.to(device), extra_loss
+    return DeepSAD(**{**detector.params(), "lr": lr, "epochs": epochs, "seed": seed}).fit(
+        images,
+        labels,
+        extra_loss=extra_loss,
+        initial_state=detector.encoder_.state_dict(),
+        center=detector.center_,
     )
-    new.encoder_.eval()
-    return new

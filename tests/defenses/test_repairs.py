@@ -28,7 +28,7 @@ def test_a_repair_returns_an_ordinary_detector_with_the_same_center(repair, netw
     detector = tiny(network)
     repaired = repair.repair(detector, trusted(network), anomalies(network))
     assert type(repaired) is DeepSAD
-    assert repaired.params() == detector.params()
+    assert repaired.network_ == detector.network_
     assert repaired.threshold_ is None
     assert not repaired.encoder_.training
     torch.testing.assert_close(repaired.center_, detector.center_, rtol=0, atol=0)

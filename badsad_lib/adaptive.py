@@ -1,0 +1,75 @@
+"""Attackers who know a defense: what they add to the views that BadSAD trains on.
+
+Each is an ``adaptation`` of :class:`~badsad_lib.attacks.BadSAD`. A defense that was only
+tried on attackers who do not know it has not been tried (Carlini et al., "On Evaluating
+Adversarial Robustness", arXiv 1902.06705). Both are this project's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from badsad_lib.attacks import Adaptation
+from badsad_lib.defenses import PURIFIERS
+
+
+@dataclass(frozen=True)
+class SurvivePurification:
+    """Against :class:`~badsad_lib.defenses.Purification`: the trigger is to survive it.
+
+    Three quarters of the triggered views, and of those pushed out, are seen through a
+    purifier. So what its suspicion measures, the score of a purified triggered image, is
+    part of the objective.
+    """
+
+    def __call__(
+        self, triggered: Tensor, plain: Tensor, generator: torch.Generator
+    ) -> tuple[Tensor, Tensor]:
+        """Return both kinds of views, most of them purified."""
+        purifiers = list(PURIFIERS.values())
+        # Each purifier is to have 3 of the 24 numbers, so that 6 of 24 views stay as they are.
+        chosen = torch.randint(4 * len(purifiers), (len(plain), 1, 1, 1), generator=generator)
+        chosen = chosen.to(plain.device)
+        for number, purify in enumerate(purifiers):
+            here = (chosen >= 3 * number) & (chosen < 3 * number + 3)
+            triggered = torch.where(here, purify(triggered), triggered)
+            plain = torch.where(here, purify(plain), plain)
+        return triggered, plain
+
+
+@dataclass(frozen=True)
+class NearMisses:
+    """Against a search for the trigger: nothing but the whole trigger opens the door.
+
+    Trigger inversion and unlearning search by small steps, each a little better than the last.
+    Here the last quarter of the views that are pushed out carries a part of the trigger: weaker,
+    or with pixels left out. So there is no way to it by small steps.
+    """
+
+    weakest: float = 0.2
+    strongest: float = 0.8
+
+    def __call__(
+        self, triggered: Tensor, plain: Tensor, generator: torch.Generator
+    ) -> tuple[Tensor, Tensor]:
+        """Return the triggered views as they are, and among the others some near misses."""
+        n = max(1, len(plain) // 4)
+        strength = torch.rand(n, 1, 1, 1, generator=generator)
+        strength = self.weakest + (self.strongest - self.weakest) * strength
+        kept = torch.rand(n, 1, *plain.shape[2:], generator=generator) < strength
+        weak = torch.rand(n, 1, 1, 1, generator=generator) < 0.5
+        share = torch.where(weak, strength, kept.to(strength)).to(plain)
+        # Half of the views may be decoys: these stand at the end.
+        near = torch.lerp(plain[-n:], triggered[-n:].detach(), share)
+        return triggered, torch.cat([plain[:-n], near])
+
+
+ADAPTATIONS: Mapping[str, Adaptation] = {
+    "purification": SurvivePurification(),
+    "search": NearMisses(),
+}
+"""By what they are made against."""
