@@ -12,7 +12,6 @@ from badsad_lib.defenses import PURIFIERS
 from badsad_lib.triggers import Patch, Sinusoid
 from tests.samples import a_training_set, noise
 
-
 PATCH = Patch()
 
 
