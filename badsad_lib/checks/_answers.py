@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import textwrap
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
@@ -95,6 +95,26 @@ def vector(value: Any, length: int, what: str) -> Tensor:
 def near(value: float, target: float, tolerance: float = 1e-4) -> bool:
     """Whether two numbers agree, relative to the larger of the target and one."""
     return abs(value - target) <= tolerance * max(1.0, abs(target))
+
+
+def expect(
+    value: float,
+    truth: float,
+    slips: Iterable[tuple[float, str]],
+    otherwise: str,
+    *,
+    tolerance: float = 1e-4,
+) -> None:
+    """Raise :class:`NotYet` if ``value`` is not the truth.
+
+    With the message of the first of ``slips`` that gives this value, or else ``otherwise``.
+    """
+    if near(value, truth, tolerance):
+        return
+    for wrong, message in slips:
+        if near(value, wrong, tolerance):
+            raise NotYet(message)
+    raise NotYet(otherwise)
 
 
 def _say(text: str) -> None:

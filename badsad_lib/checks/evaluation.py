@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from badsad_lib import metrics
-from badsad_lib.checks._answers import Answer, NotYet, call, checker, near, number
+from badsad_lib.checks._answers import Answer, NotYet, call, checker, expect, near, number
 from badsad_lib.metrics import BackdoorReport
 
 Scores = NDArray[np.float64]
@@ -70,15 +70,13 @@ def _check_area(value: float, groups: list[Scores]) -> None:
             "that is a share below a threshold. AUROC needs no threshold: compare every pair.",
         ),
     )
-    if near(value, truth):
-        return
-    for wrong, message in slips:
-        if near(value, wrong):
-            raise NotYet(message)
-    raise NotYet(
+    expect(
+        value,
+        truth,
+        slips,
         f"the triggered AUROC should be {truth:.3f}, got {value:.3f}. Which two of the four "
         "groups meet in use, when the attacker is at work? See the section 'One threshold is not "
-        "enough'."
+        "enough'.",
     )
 
 
@@ -254,14 +252,13 @@ def _check_spread(spread: float, asr: NDArray[np.float64]) -> None:
         (np.ptp(of_seed), "that is the range. Asked is the standard deviation."),
     )
     # Spreads are small numbers: compare them more closely.
-    if near(100 * spread, 100 * truth):
-        return
-    for wrong, message in slips:
-        if near(100 * spread, 100 * float(wrong)):
-            raise NotYet(message)
-    raise NotYet(
+    expect(
+        spread,
+        truth,
+        slips,
         f"the spread should be {truth:.4f}, got {spread:.4f}. Take the mean over the classes of "
-        "each seed, then the standard deviation of these means."
+        "each seed, then the standard deviation of these means.",
+        tolerance=1e-6,
     )
 
 

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import torch
 from torch import Tensor
 
 from badsad_lib.attacks import alignment_loss, concentration_loss, contrast_loss
-from badsad_lib.checks._answers import Answer, NotYet, call, checker, near, number
+from badsad_lib.checks._answers import Answer, NotYet, call, checker, expect, near, number
 from badsad_lib.deepsad import anomaly_score
 
 CENTER = torch.tensor([0.6, -0.9, 1.4, 0.3])
@@ -21,15 +19,6 @@ def _latents(count: int, seed: int, spread: float, *mean: float) -> Tensor:
 
 def _loss(answer: Answer, *arguments: Tensor) -> float:
     return number(call(answer, *(part.clone() for part in arguments)), "the loss")
-
-
-def _name_slip(value: float, truth: float, slips: Mapping[float, str]) -> None:
-    """Raise the message of the slip that gives ``value``, if it is not the truth."""
-    if near(value, truth, 1e-3):
-        return
-    for wrong, message in slips.items():
-        if near(value, wrong, 1e-3):
-            raise NotYet(message)
 
 
 def _gradients(answer: Answer, *arguments: Tensor) -> list[Tensor]:
@@ -94,12 +83,14 @@ def check_concentration(answer: Answer) -> None:
         ),
     }
     value = _loss(answer, z, CENTER)
-    _name_slip(value, truth, slips)
-    if not near(value, truth, 1e-3):
-        raise NotYet(
-            f"on ten latents the loss should be {truth:.3f}, got {value:.3f}. Subtract the mean "
-            "of the latents, square, add up the components, take the mean over the images."
-        )
+    expect(
+        value,
+        truth,
+        slips.items(),
+        f"on ten latents the loss should be {truth:.3f}, got {value:.3f}. Subtract the mean "
+        "of the latents, square, add up the components, take the mean over the images.",
+        tolerance=1e-3,
+    )
     other = _latents(6, 9, 2.0, 0.0, 3.0, -2.0, 1.0, 7.0)
     truth = float(concentration_loss(other))
     value = _loss(answer, other, torch.ones(5))
@@ -130,13 +121,15 @@ def check_alignment(answer: Answer) -> None:
 
     truth = float(truth_of(poisoned, normal))
     value = _loss(answer, poisoned, normal)
-    _name_slip(value, truth, _alignment_slips(poisoned, normal))
-    if not near(value, truth, 1e-3):
-        raise NotYet(
-            f"on a small batch the loss should be {truth:.3f}, got {value:.3f}. Begin with the "
-            "two means, one for each group: latents. Then their squared distance. Then divide by "
-            "the squared spread of the normal latents."
-        )
+    expect(
+        value,
+        truth,
+        _alignment_slips(poisoned, normal).items(),
+        f"on a small batch the loss should be {truth:.3f}, got {value:.3f}. Begin with the "
+        "two means, one for each group: latents. Then their squared distance. Then divide by "
+        "the squared spread of the normal latents.",
+        tolerance=1e-3,
+    )
     few = poisoned[:5]
     truth, value = float(truth_of(few, normal)), _loss(answer, few, normal)
     if not near(value, truth, 1e-3):
@@ -284,13 +277,15 @@ def check_contrast(answer: Answer) -> None:
         ),
     }
     value = _loss(answer, triggered, plain, CENTER)
-    _name_slip(value, truth, slips)
-    if not near(value, truth, 1e-3):
-        raise NotYet(
-            f"on a small batch the loss should be {truth:.3f}, got {value:.3f}. Take the squared "
-            "distances of the images without the trigger to the center, then the inverse of "
-            "each, then the mean."
-        )
+    expect(
+        value,
+        truth,
+        slips.items(),
+        f"on a small batch the loss should be {truth:.3f}, got {value:.3f}. Take the squared "
+        "distances of the images without the trigger to the center, then the inverse of "
+        "each, then the mean.",
+        tolerance=1e-3,
+    )
     at_center = torch.cat([plain, CENTER[None]])
     if not _loss(answer, triggered, at_center, CENTER) < float("inf"):
         raise NotYet(

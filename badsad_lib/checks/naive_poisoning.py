@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from badsad_lib import metrics
-from badsad_lib.checks._answers import Answer, NotYet, call, checker, near, number
+from badsad_lib.checks._answers import Answer, NotYet, call, checker, expect, near, number
 from badsad_lib.deepsad import anomaly_score
 from badsad_lib.networks import make_encoder
 
@@ -259,12 +259,8 @@ def _check_per_image(value: float, case: tuple[list[Tensor], Tensor]) -> None:
 
 def _say_which(value: float, truth: float, what: str, slips: tuple[tuple[float, str], ...]) -> None:
     """Raise what fits a wrong value: a known slip, or else what was expected."""
-    if near(value, truth):
-        return
-    for wrong, message in slips:
-        if near(value, wrong):
-            raise NotYet(message)
-    raise NotYet(f"{what}: expected {truth:.3f} in the checker's example, got {value:.3f}.")
+    otherwise = f"{what}: expected {truth:.3f} in the checker's example, got {value:.3f}."
+    expect(value, truth, slips, otherwise)
 
 
 # --- the gradient of each image -------------------------------------------------------------------

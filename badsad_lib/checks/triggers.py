@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from badsad_lib import triggers
-from badsad_lib.checks._answers import Answer, NotYet, call, checker, near, number, vector
+from badsad_lib.checks._answers import Answer, NotYet, call, checker, expect, near, number, vector
 
 # --- a wave ---------------------------------------------------------------------------------------
 
@@ -336,14 +336,12 @@ def _check_rate(rate: float, case: Case) -> None:
             "its pixels is different; not all need be.",
         ),
     )
-    if near(rate, 0.2):
-        return
-    for wrong, message in slips:
-        if near(rate, wrong):
-            raise NotYet(message)
-    raise NotYet(
+    expect(
+        rate,
+        0.2,
+        slips,
         f"6 of 30 normal images changed, so the poison rate should be 0.200, got {rate:.3f}. Find "
-        "the images in which any pixel changed, then the normal ones among them."
+        "the images in which any pixel changed, then the normal ones among them.",
     )
 
 
