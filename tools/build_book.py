@@ -2,7 +2,8 @@
 
 ``python -m tools.build_book``. Always from scratch: an incremental build warns
 only about the pages that changed, and so ends well the second time. Each lesson's
-page then gets a link to the student version of the lesson.
+page then gets a link to the student version of the lesson, and the playground
+what it runs on.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from tools import playground
 from tools.labs import write_archives
 from tools.lessons import ROOT, lessons, page_file, toc_pages, write_atomically
 from tools.plain_markdown import LabError
@@ -74,6 +76,8 @@ def build(root: Path = ROOT) -> int:
         print(f"No student version: {error}", file=sys.stderr)
         return 1
     html = root / "_build" / "html"
+    if (html / "_static" / "playground").is_dir():
+        playground.write(html / "_static" / "playground" / "data.js")
     (html / ".nojekyll").touch()  # GitHub Pages drops folders that start with _ otherwise
     print(f"\nThe book is built. Open {(html / 'index.html').as_uri()}\nor run: make serve")
     return 0

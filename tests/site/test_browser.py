@@ -1,94 +1,36 @@
-"""The built site in a real browser, opened from the disk: light and dark, wide and narrow."""
+"""The built site in a real browser: from the disk and over http, light and dark, any width."""
 
 from __future__ import annotations
 
-import os
-import shutil
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, ConsoleMessage, Page, sync_playwright
+from playwright.sync_api import Browser
 
-from tools.lessons import ROOT, toc_pages
+from tests.site.visits import HTML, KNOWN_ERRORS, Visit, visit
+from tools.lessons import toc_pages
 
-NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-OWN_SCHEMES = ("file:", "data:", "blob:")
-# The theme declares this twice; it harms nothing.
-KNOWN_ERRORS = ("Identifier 'THEBE_JS_URL' has already been declared",)
 # What axe finds in the theme's own frame on every page: search button, navigation, skip link.
 KNOWN_VIOLATIONS = Counter({"label-content-name-mismatch": 2, "region": 1})
 # docutils gives the entries of a bibliography roles that ARIA has since withdrawn.
 NOT_OURS = {"exclude": [[".citation-list"]]}
 
-WHEN_SETTLED = """async () => {
-    const pause = () => new Promise(resolve => setTimeout(resolve, 20));
-    if (document.querySelector('.math')) {
-        while (!window.MathJax?.startup?.promise) await pause();
-        await MathJax.startup.promise;
-    }
-    await document.fonts.ready;
-}"""
 
-
-@dataclass
-class Visit:
-    page: Page
-    requests: list[str] = field(default_factory=list)
-    errors: list[str] = field(default_factory=list)
-
-    def hear(self, message: ConsoleMessage) -> None:
-        if message.type == "error":
-            self.errors.append(message.text)
-
-    @property
-    def abroad(self) -> list[str]:
-        return [address for address in self.requests if not address.startswith(OWN_SCHEMES)]
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    path = os.environ.get("BADSAD_CHROMIUM") or next(filter(None, map(shutil.which, NAMES)), None)
-    if path is None:
-        message = f"no browser found (one of {', '.join(NAMES)}; Debian: apt-get install chromium)"
-        if os.environ.get("BADSAD_REQUIRE_BROWSER"):
-            pytest.fail(message)
-        pytest.skip(message)
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
-        yield browser
-        browser.close()
-
-
-@contextmanager
-def visit(browser: Browser, file: Path, scheme: str = "light") -> Iterator[Visit]:
-    """Open a file and wait until math and fonts have settled."""
-    context = browser.new_context(color_scheme=scheme, viewport={"width": 1280, "height": 900})
-    context.set_default_timeout(120_000)  # a busy machine is no error
-    visit = Visit(context.new_page())
-    visit.page.on("request", lambda sent: visit.requests.append(sent.url))
-    visit.page.on("pageerror", lambda error: visit.errors.append(str(error)))
-    visit.page.on("console", visit.hear)
-    try:
-        visit.page.goto(file.as_uri())
-        visit.page.evaluate(WHEN_SETTLED)
-        yield visit
-    finally:
-        context.close()
-
-
-@pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("name", toc_pages())
-def test_a_page_works_from_the_disk(browser: Browser, name: str, scheme: str) -> None:
+def test_a_page_works_from_the_disk_in_light(browser: Browser, name: str) -> None:
     """One visit answers all questions, since opening a page is what takes the time."""
-    file = ROOT / "_build" / "html" / f"{name}.html"
+    file = HTML / f"{name}.html"
     assert file.is_file(), "run `make book` first"
-    with visit(browser, file, scheme) as seen:
-        check_page(seen, scheme)
+    with visit(browser, file.as_uri(), "light") as seen:
+        check_page(seen, "light")
+
+
+@pytest.mark.parametrize("name", toc_pages())
+def test_a_page_works_over_http_in_the_dark(browser: Browser, server: str, name: str) -> None:
+    with visit(browser, f"{server}/{name}.html", "dark") as seen:
+        check_page(seen, "dark")
 
 
 def check_page(visit: Visit, scheme: str) -> None:
@@ -111,8 +53,8 @@ def check_page(visit: Visit, scheme: str) -> None:
     ]
     assert not unknown, "accessibility:\n" + "\n".join(details)
 
-    page.set_viewport_size({"width": 390, "height": 844})
-    assert page.evaluate("document.documentElement.scrollWidth") <= 390, "too wide for a phone"
+    page.set_viewport_size({"width": 360, "height": 740})
+    assert page.evaluate("document.documentElement.scrollWidth") <= 360, "too wide for a phone"
 
 
 @pytest.mark.parametrize(
@@ -132,8 +74,8 @@ def test_the_checks_bite(browser: Browser, tmp_path: Path, markup: str, complain
     settled = "<script>MathJax = {startup: {promise: Promise.resolve()}}</script>"
     body = "<main><h1>T</h1>{}</main>"
     file.write_text(f"{head}{settled}{body.format('')}", encoding="utf-8")
-    with visit(browser, file) as seen:
+    with visit(browser, file.as_uri()) as seen:
         check_page(seen, "light")
     file.write_text(f"{head}{settled}{body.format(markup)}", encoding="utf-8")
-    with visit(browser, file) as seen, pytest.raises(AssertionError, match=complaint):
+    with visit(browser, file.as_uri()) as seen, pytest.raises(AssertionError, match=complaint):
         check_page(seen, "light")
