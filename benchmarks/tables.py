@@ -6,9 +6,12 @@ Each table stands between the comments ``<!-- table:NAME -->`` and ``<!-- /table
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
+
+from badsad_lib import metrics
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "benchmarks" / "results"
@@ -172,7 +175,134 @@ def data_only_table(results: Path = RESULTS) -> str:
     return "\n".join(lines)
 
 
+# --- defenses -----------------------------------------------------------------------------------
+
+# Detectors that the defenses meet: how each is called, and which rows they are.
+VICTIMS = {
+    "data only, patch": ("data only", "patch", "none"),
+    "patch": ("extended", "patch", "none"),
+    "blend": ("extended", "blend", "none"),
+    "sinusoid": ("extended", "sinusoid", "none"),
+    "learned": ("extended", "universal", "none"),
+    "patch, knows purification": ("extended", "patch", "purification"),
+    "patch, knows the search": ("extended", "patch", "search"),
+}
+
+
+def of_victim(runs: pd.DataFrame, victim: str) -> pd.DataFrame:
+    """Return the rows of one kind of victim."""
+    method, trigger, adaptation = VICTIMS[victim]
+    chosen = (runs["method"] == method) & (runs["trigger"] == trigger)
+    return runs[chosen & (runs["adaptation"] == adaptation)]
+
+
+def defense_table(
+    runs: pd.DataFrame,
+    victims: list[str],
+    cell: Callable[[pd.DataFrame], str],
+    extra: dict[str, Callable[[pd.DataFrame], str]],
+) -> str:
+    """Lay out one row a defense: a cell for each victim, then what else is asked of its rows."""
+    lines = [
+        "| defense | " + " | ".join([*victims, *extra]) + " |",
+        "|---" * (1 + len(victims) + len(extra)) + "|",
+    ]
+    for defense, rows in runs.groupby("defense", sort=False):
+        cells = [cell(of_victim(rows, victim)) for victim in victims]
+        cells += [make(rows) for make in extra.values()]
+        lines.append(f"| {defense} | " + " | ".join(cells) + " |")
+    classes, seeds = runs["normal_class"].nunique(), runs["seed"].nunique()
+    lines += ["", f"Course subset, {classes} normal classes x {seeds} seed(s)."]
+    return "\n".join(lines)
+
+
+def _seconds(rows: pd.DataFrame) -> str:
+    return f"{rows['defense_seconds'].median():.0f}"
+
+
+def _clean(rows: pd.DataFrame) -> pd.DataFrame:
+    return rows[rows["method"] == "clean"]
+
+
+def input_defenses_table(results: Path = RESULTS) -> str:
+    """AUROC (and true positives at 5 % false alarms) of what slips through against normals."""
+    return defense_table(
+        pd.read_csv(results / "defense_inputs.csv"),
+        ["patch", "blend", "sinusoid", "learned", "patch, knows purification"],
+        lambda rows: f"{rows['separation'].mean():.3f} ({rows['true_positives_at_5'].mean():.2f})",
+        {
+            "false alarms at a stated 0.05": lambda rows: f"{rows['false_alarms'].mean():.3f}",
+            "seconds": _seconds,
+        },
+    )
+
+
+def data_defenses_table(results: Path = RESULTS) -> str:
+    """AUROC of poisoned against clean training normals."""
+    return defense_table(
+        pd.read_csv(results / "defense_data.csv"),
+        ["data only, patch", "patch", "blend", "sinusoid", "learned"],
+        lambda rows: f"{rows['separation'].mean():.3f}",
+        {"seconds": _seconds},
+    )
+
+
+def separation_of_sizes(runs: pd.DataFrame, victim: str) -> float:
+    """AUROC of backdoored against clean detectors: a smaller trigger found is more suspicious."""
+    clean, backdoored = _clean(runs)["size"], of_victim(runs, victim)["size"]
+    return metrics.auroc(-clean.to_numpy(), -backdoored.to_numpy())
+
+
+def model_defenses_table(results: Path = RESULTS) -> str:
+    """Trigger inversion: size of the trigger found, and AUROC against clean detectors."""
+    runs = pd.read_csv(results / "defense_model.csv")
+    lines = [
+        "| detectors | number | size of the trigger found, median (range) | AUROC against clean |",
+        "|---|---|---|---|",
+    ]
+    for name in ["clean", *VICTIMS]:
+        rows = _clean(runs) if name == "clean" else of_victim(runs, name)
+        size = rows["size"]
+        area = "–" if name == "clean" else f"{separation_of_sizes(runs, name):.3f}"
+        spread = f"{size.median():.3f} ({size.min():.3f} to {size.max():.3f})"
+        lines.append(f"| {name} | {len(rows)} | {spread} | {area} |")
+    seconds = runs["defense_seconds"].median()
+    lines += ["", f"Size is a share of the image. {seconds:.0f} seconds a detector, on one thread."]
+    return "\n".join(lines)
+
+
+def repairs_table(results: Path = RESULTS) -> str:
+    """ASR after a repair, and what it costs."""
+    runs = pd.read_csv(results / "defense_repair.csv")
+    runs["auroc_lost"] = runs["auroc_before"] - runs["auroc_after"]
+    runs["detection_lost"] = runs["detection_rate_before"] - runs["detection_rate_after"]
+    victims = [name for name in VICTIMS if not name.startswith("data only")]
+    once = runs[runs["defense"] == runs["defense"].iloc[0]]
+    before = {v: of_victim(once, v)["asr_before"].mean() for v in victims}
+    table = defense_table(
+        runs,
+        victims,
+        lambda rows: f"{rows['asr_after'].mean():.3f}",
+        {
+            "AUROC lost, victims": lambda rows: (
+                f"{rows[rows['method'] == 'extended']['auroc_lost'].mean():.3f}"
+            ),
+            "AUROC lost, clean": lambda rows: f"{_clean(rows)['auroc_lost'].mean():.3f}",
+            "detection lost, clean": lambda rows: f"{_clean(rows)['detection_lost'].mean():.3f}",
+            "seconds": _seconds,
+        },
+    )
+    lines = table.splitlines()
+    none = [f"{asr:.3f}" for asr in before.values()] + ["–"] * 4
+    lines.insert(2, "| none | " + " | ".join(none) + " |")
+    return "\n".join(lines)
+
+
 TABLES = {
+    "inputs": input_defenses_table,
+    "data": data_defenses_table,
+    "model": model_defenses_table,
+    "repairs": repairs_table,
     "detector": detector_table,
     "speed": speed_table,
     "attack": attack_table,

@@ -137,11 +137,17 @@ AGAIN = {
 }
 
 
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory) -> Path:
+    """Detectors made by these tests, and no others: one victim serves more than one table."""
+    return tmp_path_factory.mktemp("detectors")
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("table", ATTACK_TABLES)
-def test_a_row_of_an_attack_table_can_be_had_again(table, tmp_path, monkeypatch):
+def test_a_row_of_an_attack_table_can_be_had_again(table, kept, monkeypatch):
     grid = script("attack_grid")
-    monkeypatch.setattr(grid, "KEPT", tmp_path)  # nothing that was kept may help
+    monkeypatch.setattr(grid, "KEPT", kept)
     rows = attack(table)
     asked = pd.DataFrame(grid.settings(table, subset=rows["subset"].iloc[0]))
     (setting,) = asked.merge(pd.DataFrame([AGAIN[table]])).to_dict("records")
@@ -168,6 +174,86 @@ def test_the_cifar10_table_runs_where_its_files_are(tmp_path, monkeypatch, capsy
     (row,) = pd.read_csv(tmp_path / "attack_cifar10.csv").to_dict("records")
     assert (row["data"], row["subset"], row["normal_class"]) == ("cifar10", "full", 3)
     assert 0 <= row["auroc"] <= 1
+
+
+# --- defenses ------------------------------------------------------------------------------------
+
+DEFENSE_TABLES = ("data", "inputs", "model", "repair")
+
+
+def defense(table: str) -> pd.DataFrame:
+    return pd.read_csv(BENCHMARKS / "results" / f"defense_{table}.csv")
+
+
+def victims_of(rows: pd.DataFrame, trigger: str, adaptation: str = "none") -> pd.DataFrame:
+    chosen = (rows["trigger"] == trigger) & (rows["adaptation"] == adaptation)
+    return rows[chosen & (rows["method"] == "extended")]
+
+
+@pytest.mark.parametrize("table", DEFENSE_TABLES)
+def test_every_defense_met_every_detector(table):
+    """Of five normal classes at least, for each seed that is there, each row once."""
+    rows = defense(table)
+    assert rows["normal_class"].nunique() >= 5
+    grid = script("defense_grid").settings(table, seeds=rows["seed"].nunique())
+    asked = pd.DataFrame(grid)
+    assert len(rows.merge(asked)) == len(asked) == len(rows)
+    assert not rows.duplicated(list(asked.columns)).any()
+    assert (rows["defense_seconds"] > 0).all()
+
+
+def test_some_input_defense_finds_the_patch_and_keeps_its_false_alarms():
+    rows = defense("inputs")
+    found = victims_of(rows, "patch").groupby("defense")["separation"].mean()
+    assert found.max() >= 0.95
+    assert rows.groupby("defense")["false_alarms"].mean().max() <= 0.08
+
+
+def test_trigger_inversion_tells_backdoored_from_clean_detectors():
+    rows, tables = defense("model"), script("tables")
+    for victim, (method, _, adaptation) in tables.VICTIMS.items():
+        if (method, adaptation) == ("extended", "none"):
+            assert tables.separation_of_sizes(rows, victim) >= 0.95, victim
+    assert 0.2 <= tables.separation_of_sizes(rows, "data only, patch") <= 0.9
+
+
+def test_some_repair_closes_every_door_at_little_cost():
+    rows = defense("repair")
+    rows["lost"] = rows["auroc_before"] - rows["auroc_after"]
+    victims = rows[(rows["method"] == "extended") & (rows["adaptation"] == "none")]
+    asr = victims.groupby(["defense", "trigger"])["asr_after"].mean().unstack()
+    good = asr.index[(asr <= 0.10).all(axis=1)]
+    lost = victims.groupby("defense")["lost"].mean()
+    assert (lost[good] <= 0.01).any()
+    assert rows[rows["method"] == "clean"].groupby("defense")["lost"].mean().max() <= 0.01
+
+
+def test_victims_were_backdoored_before_they_were_repaired():
+    before = defense("repair").groupby("method")["asr_before"].mean()
+    assert before["extended"] >= 0.8
+    assert before["clean"] <= 0.05
+
+
+# One quick row of each file, as for the attack.
+DEFENSES_AGAIN = {
+    "data": ("spectral signatures", "separation", 0.05),
+    "inputs": ("purification", "separation", 0.05),
+    "model": ("inversion", "size", 0.02),
+    "repair": ("unlearning", "asr_after", 0.1),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("table", DEFENSE_TABLES)
+def test_a_row_of_a_defense_table_can_be_had_again(table, kept, monkeypatch):
+    grid = script("defense_grid")
+    monkeypatch.setattr(grid.attack_grid, "KEPT", kept)
+    name, measured, band = DEFENSES_AGAIN[table]
+    about = {"defense": name, "method": "extended", "trigger": "patch", "adaptation": "none"}
+    about |= {"normal_class": 1, "seed": 0}
+    (setting,) = pd.DataFrame(grid.settings(table)).merge(pd.DataFrame([about])).to_dict("records")
+    (row,) = defense(table).merge(pd.DataFrame([about])).to_dict("records")
+    assert grid.run(setting)[measured] == pytest.approx(row[measured], abs=band)
 
 
 # --- latents -------------------------------------------------------------------------------------

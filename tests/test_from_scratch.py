@@ -18,11 +18,11 @@ import nbformat
 import numpy as np
 import pytest
 import torch
-from hypothesis import assume, given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from badsad_lib import DeepSAD, claims, metrics, plots, shipped, triggers
+from badsad_lib import DeepSAD, claims, defenses, metrics, plots, shipped, triggers
 from badsad_lib.attacks import (
     BadSAD,
     DataPoisoning,
@@ -34,6 +34,10 @@ from badsad_lib.attacks import (
 from badsad_lib.content import decoy
 from badsad_lib.datasets import Dataset, ImageSet
 from badsad_lib.deepsad import anomaly_score, deep_sad_loss, init_center
+from badsad_lib.defenses._common import copy_of, map_activations
+from badsad_lib.defenses.attention_distillation import attention
+from badsad_lib.defenses.fine_pruning import silence
+from badsad_lib.defenses.unlearning import Opponent
 from badsad_lib.images import to_float, to_uint8
 from badsad_lib.poisoning import poison
 from badsad_lib.splits import one_vs_rest
@@ -68,6 +72,8 @@ THIRD = functions_of("3_triggers")
 FOURTH = functions_of("4_naive_poisoning")
 FIFTH = functions_of("5_latent_manipulation")
 SIXTH = functions_of("6_evaluation")
+SEVENTH = functions_of("7_finding_poison")
+EIGHTH = functions_of("8_repairing_models")
 
 scores = arrays(np.float64, st.integers(1, 30), elements=st.floats(-100, 100), unique=True)
 quantiles = st.floats(0.01, 0.99)
@@ -389,6 +395,219 @@ def test_a_patch_that_is_moved(shape: tuple[int, int], step: int) -> None:
     assert torch.equal(SIXTH.moved(step, step)(images), library(images))
 
 
+def in_two_heaps(seed: int, small: int) -> SimpleNamespace:
+    """Return what takes the first pixels of an image for its latent."""
+    points = noise((40, 1, 28, 28), seed) * 0.3
+    points[:small] += 0.6
+    encode = lambda images: images.flatten(1)[:, :8].numpy()  # noqa: E731
+    return SimpleNamespace(is_fitted=True, network_="mnist", encode=encode, images=points)
+
+
+@given(seed=st.integers(0, 999), small=st.integers(2, 15))
+def test_rankings_of_latents_are_those_of_the_library(seed: int, small: int) -> None:
+    detector: Any = in_two_heaps(seed, small)
+    z = torch.tensor(detector.encode(detector.images)).double()
+    expected = defenses.ActivationClustering().suspicion(detector, detector.images)
+    assert SEVENTH.clustering_from_scratch(z).numpy() == pytest.approx(expected, abs=1e-5)
+    assert (expected[:small] > 0).all()
+    assert (expected[small:] < 0).all()
+    expected = defenses.SpectralSignatures().suspicion(detector, detector.images)
+    assert SEVENTH.spectral_from_scratch(z).numpy() == pytest.approx(expected, abs=1e-5)
+
+
+@given(
+    shape=st.tuples(*(st.integers(1, n) for n in (5, 6, 7, 7))),
+    power=st.sampled_from([1, 2, 4, 8]),
+    seed=st.integers(0, 99),
+)
+def test_the_gram_matrix_is_that_of_the_library(
+    shape: tuple[int, ...], power: int, seed: int
+) -> None:
+    activations = noise(shape, seed) * 3 - 1
+    rows, columns = torch.triu_indices(shape[1], shape[1])
+    mine = SEVENTH.gram(activations, power)[:, rows, columns]
+    library = defenses.gram_features(activations, (power,))
+    assert torch.allclose(mine, library, rtol=1e-3, atol=1e-4)
+
+
+def test_guards_by_hand_are_those_of_the_library() -> None:
+    detector = shipped.load("clean")
+    images, trusted = noise((30, 1, 28, 28), 1), noise((40, 1, 28, 28), 2)
+    detector.threshold_ = None  # it passes everything
+    features = SEVENTH.gram_from_scratch(detector, images)
+    mine = SEVENTH.oddness(features, *SEVENTH.usual(features))
+    assert mine.numpy() == pytest.approx(defenses.GramData().suspicion(detector, images), rel=1e-3)
+    middle, swing = SEVENTH.usual(SEVENTH.gram_from_scratch(detector, trusted))
+    features = SEVENTH.gram_from_scratch(detector, images)
+    expected = defenses.GramInputs().fit(detector, trusted).suspicion(images)
+    mine = SEVENTH.oddness(features, middle, swing).numpy()
+    assert mine == pytest.approx(expected, rel=1e-3)
+    overlays = noise((10, 1, 28, 28), 3) ** 4
+    expected = defenses.Strip().fit(detector, trusted, overlays).suspicion(images)
+    mine = SEVENTH.strip_from_scratch(detector, images, overlays)
+    assert mine == pytest.approx(expected, rel=1e-4)
+    SEVENTH.logs.__globals__["purifiers"] = defenses.PURIFIERS
+    expected = defenses.Purification().fit(detector, trusted).suspicion(images)
+    mine = SEVENTH.purification_from_scratch(detector, trusted, images)
+    assert mine == pytest.approx(expected, rel=1e-3, abs=1e-3)
+
+
+class Brightness(defenses.InputDefense):
+    """Suspects what is bright."""
+
+    def _fit(self, trusted: torch.Tensor, anomalies: torch.Tensor | None) -> None:
+        pass
+
+    def _suspicion(self, images: torch.Tensor) -> np.ndarray:
+        return images.mean(dim=(1, 2, 3)).double().numpy()
+
+
+@settings(max_examples=20)  # each scores images
+@given(rate=st.floats(0.05, 0.5), count=st.integers(40, 60), limited=st.booleans())
+def test_the_threshold_of_a_guard_is_that_of_the_library(
+    rate: float, count: int, limited: bool
+) -> None:
+    trusted, detector = noise((count, 1, 28, 28), count), shipped.load("clean")
+    scores = detector.decision_function(trusted)
+    detector.threshold_ = float(np.quantile(scores, 0.9)) if limited else None
+    passes = scores <= (detector.threshold_ or np.inf)
+    suspicion = trusted[np.flatnonzero(passes)].mean(dim=(1, 2, 3)).double().numpy()
+    expected = Brightness(false_alarm_rate=rate).fit(detector, trusted).threshold_
+    assert SEVENTH.alarm_threshold(suspicion, rate) == pytest.approx(expected)
+
+
+@given(shape=shapes, seed=st.integers(0, 99))
+def test_transform_and_purifiers_are_those_of_the_library(
+    shape: tuple[int, ...], seed: int
+) -> None:
+    images, library = noise(shape, seed), defenses.PURIFIERS
+    assert torch.allclose(SEVENTH.dct_from_scratch(images), defenses.dct(images), atol=1e-4)
+    assert torch.allclose(SEVENTH.blur(images), library["blur"](images), atol=1e-6)
+    for name, place in {"top right": (0, 1), "bottom left": (1, 0)}.items():
+        assert torch.allclose(SEVENTH.shrink(images, *place), library[name](images), atol=1e-6)
+
+
+@given(
+    suspicion=arrays(np.float64, st.integers(2, 30), elements=st.floats(-9, 9), unique=True),
+    seed=st.integers(0, 99),
+)
+def test_the_area_under_the_removal_curve_follows_from_the_auroc(
+    suspicion: np.ndarray, seed: int
+) -> None:
+    count = len(suspicion)
+    is_poison = np.random.default_rng(seed).random(count) < 0.4
+    assume(0 < is_poison.sum() < count)
+    curve = SEVENTH.caught(suspicion, is_poison, np.arange(count + 1) / count)
+    assert curve[[0, -1]] == pytest.approx([0, 1])
+    share = is_poison.mean()
+    area = np.trapezoid(curve, dx=1 / count)
+    auroc = metrics.auroc(suspicion[~is_poison], suspicion[is_poison])
+    assert area == pytest.approx(auroc * (1 - share) + share / 2)
+
+
+def test_the_witness_finds_what_its_images_do_not_have() -> None:
+    black = noise((40, 1, 12, 12)) * 0.1
+    leftover = SEVENTH.witness(black[:30])(triggers.Patch(size=2)(black[30:]))
+    expected = triggers.Patch(size=2)(torch.zeros(1, 1, 12, 12)).flatten() > 0
+    assert (leftover.mean(dim=0)[expected] > 0.5).all()
+    assert (leftover.mean(dim=0)[~expected] < 0.1).all()
+
+
+def images_for_a_search(seed: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return normals and anomalies that a detector of clothes can tell apart."""
+    images = noise((70, 1, 28, 28), seed)
+    return images[:30] * 0.5, images[30:]
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_the_search_for_a_trigger_is_that_of_the_library(seed: int) -> None:
+    detector, (normals, anomalies) = shipped.load("clean"), images_for_a_search(seed)
+    search = defenses.TriggerInversion(hidden=0.1, steps=8)
+    library = search.search(detector, normals, anomalies)
+    tau = metrics.threshold_at(detector.decision_function(normals), 0.95)
+    flagged = anomalies[np.flatnonzero(detector.decision_function(anomalies) > tau)]
+    mask, pattern = EIGHTH.smallest_trigger(detector, tau, flagged, 8, 0.1)
+    assert library.size < 1
+    assert torch.allclose(mask, library.mask, atol=1e-3)
+    assert torch.allclose(pattern, library.pattern, atol=1e-3)
+    mine = EIGHTH.put_on(anomalies, library.mask, library.pattern)
+    assert torch.allclose(mine, library(anomalies))
+    passes = EIGHTH.excess(detector, library(flagged), tau) <= 0
+    assert passes.float().mean() == pytest.approx(library.hidden)
+    assert next(detector.encoder_.parameters()).grad is None
+
+
+@pytest.mark.slow
+def test_fine_tuning_is_that_of_the_library(small: Any) -> None:
+    detector = small[0]
+    normals, anomalies = (to_uint8(images) for images in images_for_a_search(0))
+    mine = EIGHTH.fine_tune(detector, normals, anomalies, lr=1e-3, steps=3)
+    repair = defenses.FineTuning(disturbed=False, lr=1e-3, steps=3)
+    library = repair.repair(detector, normals, anomalies)
+    assert torch.equal(weights(mine), weights(library))
+    assert torch.equal(mine.center_, detector.center_)
+    assert not torch.equal(weights(mine), weights(detector))
+
+
+@pytest.mark.parametrize("channels", [[0], [3, 17, 31]])
+def test_cutting_channels_is_that_of_the_library(channels: list[int]) -> None:
+    detector, images = shipped.load("clean"), noise((20, 1, 28, 28))
+    maps = EIGHTH.maps_of(detector, images)
+    busy = map_activations(detector, images, lambda blocks: blocks[-1].abs().mean(dim=(2, 3)))
+    assert torch.allclose(EIGHTH.activity(maps), busy.mean(dim=0), atol=1e-6)
+    cut = copy_of(detector)
+    for channel in channels:
+        silence(cut, channel)
+    mine = EIGHTH.scores_without(detector, maps, channels)
+    assert np.allclose(mine, cut.decision_function(images), rtol=1e-4)
+    assert not np.allclose(mine, detector.decision_function(images), rtol=1e-2)
+
+
+@given(shape=shapes, seed=st.integers(0, 99))
+def test_the_attention_map_is_that_of_the_library(shape: tuple[int, ...], seed: int) -> None:
+    maps = noise(shape, seed) - 0.5
+    assert torch.allclose(EIGHTH.attention_map(maps), attention(maps), atol=1e-6)
+
+
+@given(radius=st.floats(0.1, 5), seed=st.integers(0, 99))
+def test_the_opponents_move_is_that_of_the_library(radius: float, seed: int) -> None:
+    rules = {"radius": radius, "count": 1, "views": 4, "restart": 9, "seed": seed}
+    opponent = Opponent(noise((5, 1, 12, 12)), **rules)
+    pattern = opponent.patterns.detach().clone()
+    for step in range(9):
+        gradient = noise(pattern.shape, seed + step) - 0.5
+        opponent._move(gradient)
+        pattern = EIGHTH.opponents_move(pattern, gradient, radius)
+        assert torch.allclose(pattern, opponent.patterns.detach(), atol=1e-5)
+        assert pattern.norm() <= radius * 1.001
+
+
+def test_the_worst_pattern_stays_in_its_ball_and_lowers_scores() -> None:
+    detector, (_, anomalies) = shipped.load("clean"), images_for_a_search(0)
+    pattern = EIGHTH.worst_pattern(detector, anomalies, radius=3.0, moves=6)
+    assert pattern.norm() <= 3.001
+    before = detector.decision_function(anomalies)
+    after = detector.decision_function((anomalies + pattern).clamp(0, 1))
+    assert np.median(after) < np.median(before)
+
+
+@given(seed=st.integers(0, 999))
+def test_the_referee_reports_what_the_library_does(seed: int) -> None:
+    detector, trigger = random_detector(seed), triggers.Patch()
+    images, is_anomaly = to_uint8(noise((60, 1, 12, 12), seed)), torch.arange(60) % 2 == 0
+    split: Any = SimpleNamespace(
+        val_images=to_uint8(noise((20, 1, 12, 12), seed + 1)),
+        test_images=images,
+        test_is_anomaly=is_anomaly,
+    )
+    report = metrics.backdoor_report(detector, detector, split, trigger)
+    assume(report.detection_rate > 0)
+    names = EIGHTH.referee.__globals__
+    names |= {"split": split, "normal": images[~is_anomaly], "anomaly": images[is_anomaly]}
+    expected = {"AUROC": report.auroc, "detection": report.detection_rate, "ASR": report.asr}
+    assert EIGHTH.referee(detector, trigger) == pytest.approx(expected)
+
+
 # --- claims over seeds ------------------------------------------------------------------------
 
 
@@ -440,21 +659,31 @@ def test_the_claims_of_a_lesson_hold_with_other_seeds(
     assert printed.count(": holds") >= claims > 0
 
 
-@pytest.mark.slow
-def test_claims_about_the_attack_fail_where_all_detectors_are_the_clean_twin(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def broken_claims(lesson: str, monkeypatch: pytest.MonkeyPatch) -> set[str]:
+    """Names of the claims of a lesson that fail when it is run as things are."""
     broken = set()
 
     def note(name: str, value: Any, at_least: float = -np.inf, at_most: float = np.inf) -> None:
         if not at_least <= float(value) <= at_most:
             broken.add(name)
 
+    monkeypatch.setattr(claims, "claim", note)
+    run_lesson(lesson, 0, monkeypatch)
+    return broken
+
+
+def broken_on_the_clean_twin(lesson: str, monkeypatch: pytest.MonkeyPatch) -> set[str]:
+    """Names of the claims of a lesson that fail where all its detectors are the clean twin."""
     load = shipped.load
     monkeypatch.setattr(shipped, "load", lambda name: load("clean"))
-    monkeypatch.setattr(claims, "claim", note)
+    return broken_claims(lesson, monkeypatch)
+
+
+@pytest.mark.slow
+def test_claims_about_the_attack_fail_where_all_detectors_are_the_clean_twin(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(metrics, "perturbation_asr", lambda *_, **__: 0.1)  # it takes seconds
-    run_lesson("6_evaluation", 0, monkeypatch)
     about_the_attack = {
         "A: victim, patch, share passing",
         "basic, ASR, test threshold",
@@ -469,4 +698,70 @@ def test_claims_about_the_attack_fail_where_all_detectors_are_the_clean_twin(
         "white, 3 x 3",
         "6 x 6",
     }
-    assert about_the_attack <= broken
+    assert about_the_attack <= broken_on_the_clean_twin("6_evaluation", monkeypatch)
+
+
+@pytest.mark.slow
+def test_claims_about_finding_poison_fail_where_all_detectors_are_the_clean_twin(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    about_the_defenses = {
+        "data_only, AUROC of the score",
+        "basic, AUROC of the score",
+        "data_only, best of all",
+        "extended, best of all",
+        "basic, spectral signatures",
+        "triggered anomalies that pass the victim",
+        "STRIP, overlays chosen, AUROC",
+        "STRIP, overlays chosen, caught at 5 %",
+        "STRIP alone stops, victim",
+        "purification alone stops, victim",
+        "witness alone stops, victim",
+    }
+    assert about_the_defenses <= broken_on_the_clean_twin("7_finding_poison", monkeypatch)
+
+
+def repair_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make every repair of lesson 8 return the detector as it was."""
+
+    def same(self: Any, detector: DeepSAD, *_: Any) -> DeepSAD:
+        return copy_of(detector)
+
+    def untrained(self: DeepSAD, *_: Any, **__: Any) -> DeepSAD:
+        return shipped.load("extended")
+
+    for name in ("FineTuning", "FinePruning", "AttentionDistillation", "Unlearning"):
+        monkeypatch.setattr(getattr(defenses, name), "repair", same)
+    monkeypatch.setattr(DeepSAD, "fit", untrained)
+
+
+@pytest.mark.slow
+def test_claims_about_repairs_fail_on_a_victim_that_nobody_repaired(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    repair_nothing(monkeypatch)
+    about_the_repairs = {
+        "fine-tuned, ASR",
+        "gently minus fine-tuned, ASR",
+        "without anomalies, detection lost",
+        "pruned and fine-tuned, ASR",
+        "student, ASR",
+        "unlearned, ASR",
+        "worst pattern, victim minus unlearned",
+        "smallest trigger, unlearned / victim",
+    }
+    assert about_the_repairs <= broken_claims("8_repairing_models", monkeypatch)
+
+
+@pytest.mark.slow
+def test_claims_about_the_search_fail_where_all_detectors_are_the_clean_twin(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    repair_nothing(monkeypatch)  # repairs take most of the time
+    about_the_search = {
+        "victim, ASR",
+        "size, clean twin / victim",
+        "victim, share in the corner",
+        "pruned, ASR",
+    }
+    assert about_the_search <= broken_on_the_clean_twin("8_repairing_models", monkeypatch)

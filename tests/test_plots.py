@@ -65,6 +65,10 @@ FIGURES: dict[str, Callable[[], Figure]] = {
     "asr_by_poison_rate": lambda: plots.asr_by_poison_rate(
         RATES, {"basic": RUNS, "extended": np.sqrt(RUNS)}
     ),
+    "value_rows": lambda: plots.value_rows(
+        {"patch": {"before": [0.9, 1.0], "after": [0.1]}, "blend": {"before": [0.8]}},
+        x_label="ASR",
+    ),
 }
 
 
@@ -186,6 +190,12 @@ def test_a_detector_that_scores_everything_the_same_can_be_shown() -> None:
 def test_threshold_and_groups_are_named() -> None:
     assert {"normal", "anomaly", "threshold"} <= texts(FIGURES["score_histogram"]())
     assert "threshold" not in texts(plots.score_histogram({"normal": NORMAL}))
+
+
+def test_a_histogram_says_what_its_numbers_are() -> None:
+    assert FIGURES["score_histogram"]().axes[0].get_xlabel() == "anomaly score"
+    figure = plots.score_histogram({"normal": NORMAL}, x_label="suspicion")
+    assert figure.axes[0].get_xlabel() == "suspicion"
 
 
 def test_several_thresholds_have_names_and_line_styles_of_their_own() -> None:
@@ -335,6 +345,36 @@ def test_one_poison_rate_and_one_run_can_be_shown() -> None:
     plots.asr_by_poison_rate([0.1], {"basic": [[0.9]]}).draw_without_rendering()
 
 
+def test_rows_hold_every_value_and_their_mean() -> None:
+    axes = FIGURES["value_rows"]().axes[0]
+    clouds = [(cloud.get_label(), cloud.get_offsets().tolist()) for cloud in axes.collections]
+    (first, before), (_, after), (_, other) = clouds
+    assert first == "before"
+    assert [x for x, _ in before] == [0.9, 1.0]
+    # The first row is at the top, and so is the first series of a row.
+    assert axes.yaxis_inverted()
+    assert before[0][1] < 0 < after[0][1] < other[0][1] == 1
+    assert axes.lines[0].get_xdata().tolist() == pytest.approx([0.95, 0.95])
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["patch", "blend"]
+
+
+def test_a_series_has_one_entry_in_the_legend_and_one_mark_in_all_rows() -> None:
+    figure = FIGURES["value_rows"]()
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["before", "after"]
+    before, after, other = (
+        cloud.get_paths()[0].vertices.tobytes() for cloud in figure.axes[0].collections
+    )
+    assert before == other != after
+    assert not plots.value_rows({"a": {"b": [1]}}, x_label="").legends
+
+
+def test_a_mean_on_a_logarithmic_axis_is_the_middle_of_what_is_seen() -> None:
+    rows = {"clean": {"size": [0.01, 1.0]}}
+    axes = plots.value_rows(rows, x_label="size", log=True).axes[0]
+    assert axes.get_xscale() == "log"
+    assert axes.lines[0].get_xdata()[0] == pytest.approx(0.1)
+
+
 # --- bad input --------------------------------------------------------------------------------
 
 
@@ -382,6 +422,10 @@ def test_one_poison_rate_and_one_run_can_be_shown() -> None:
         (lambda: plots.asr_by_poison_rate([0.1, 0.1], {"a": [[1], [1]]}), "and ascend"),
         (lambda: plots.asr_by_poison_rate([0.1], {"a": [1]}), r"\(1, runs\), got \(1,\)"),
         (lambda: plots.asr_by_poison_rate([0.1], {"a": [[np.inf]]}), "asr of 'a' must be finite"),
+        (lambda: plots.value_rows({}, x_label=""), "rows is empty"),
+        (lambda: plots.value_rows({"a": {}}, x_label=""), "row 'a' is empty"),
+        (lambda: plots.value_rows({"a": {"b": [np.nan]}}, x_label=""), "'b' in row 'a' must be"),
+        (lambda: plots.value_rows({"a": {"b": [0]}}, x_label="", log=True), "above 0, got 0"),
     ],
 )
 def test_bad_input_is_refused(draw: Callable[[], object], complaint: str) -> None:

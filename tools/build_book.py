@@ -15,15 +15,17 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tools import playground
+from tools import playground, site_tables
+from tools.colab import launch_links
 from tools.labs import write_archives
 from tools.lessons import ROOT, lessons, page_file, toc_pages, write_atomically
 from tools.plain_markdown import LabError
 
 TITLE_END = re.compile(r'<a class="headerlink"[^>]*>[^<]*</a></h1>')
-STUDENT_VERSION = (
-    '<p class="student-version d-print-none"><a href="{}" download>Student version</a> (zip): '
-    "this lesson as a notebook, with its exercises, without their solutions.</p>"
+TAKE_AWAY = (
+    '<p class="student-version d-print-none">This lesson to take away: '
+    '<a href="{student}" download>student version</a> (zip, with its exercises, without their '
+    'solutions), <a href="{notebook}" download>notebook</a>{elsewhere}.</p>'
 )
 
 
@@ -35,21 +37,37 @@ def missing_pages(root: Path) -> list[str]:
 
 
 def offer_labs(root: Path) -> None:
-    """Put the student versions into the built site, and a link to each under its lesson's title.
+    """Put the student versions into the built site, and links under each lesson's title.
 
-    Raises :class:`LabError` where a lesson has no student version or its page not one title.
+    To the student version, to the lesson as a notebook, and, where the repository's address is
+    configured, to services that run it. Raises :class:`LabError` where a lesson has no student
+    version or its page not one title.
     """
     html = root / "_build" / "html"
     write_archives(html / "labs", root)
     for lesson in lessons(root):
-        page = (html / lesson.relative_to(root)).with_suffix(".html")
-        target = os.path.relpath(html / "labs" / f"{lesson.stem}.zip", page.parent)
-        link = STUDENT_VERSION.format(Path(target).as_posix())
+        name = lesson.relative_to(root)
+        page = (html / name).with_suffix(".html")
+
+        def link(target: Path, page: Path = page) -> str:
+            return Path(os.path.relpath(target, page.parent)).as_posix()
+
+        elsewhere = "".join(
+            f', <a href="{address}">{service}</a>'
+            for service, address in launch_links(name.as_posix(), root).items()
+        )
+        links = TAKE_AWAY.format(
+            student=link(html / "labs" / f"{lesson.stem}.zip"),
+            notebook=link(html / "_sources" / name),
+            elsewhere=elsewhere,
+        )
         text = page.read_text(encoding="utf-8")
-        text, titles = TITLE_END.subn(rf"\g<0>\n{link}", text)
-        if titles != 1:
-            raise LabError(f"{page.name}: found {titles} titles to put a link under, expected one")
-        write_atomically(page, text)
+        titles = TITLE_END.findall(text)
+        if len(titles) != 1:
+            raise LabError(
+                f"{page.name}: found {len(titles)} titles to put a link under, expected one"
+            )
+        write_atomically(page, text.replace(titles[0], f"{titles[0]}\n{links}"))
 
 
 def build(root: Path = ROOT) -> int:
@@ -60,6 +78,7 @@ def build(root: Path = ROOT) -> int:
         return 1
     shutil.rmtree(root / "_build" / "html", ignore_errors=True)
     shutil.rmtree(root / "_build" / ".doctrees", ignore_errors=True)
+    site_tables.write(root)
     jupyter_book = str(Path(sys.executable).with_name("jupyter-book"))
     command = [jupyter_book, "build", ".", "-W", "-n", "--keep-going", "--all", "-q"]
     status = subprocess.run(command, cwd=root, check=False).returncode

@@ -47,8 +47,10 @@ def lessons(root: Path = ROOT) -> list[Path]:
 
 
 def code_digest(notebook: NotebookNode) -> str:
-    """Return a short hash of all code cells, which tells whether outputs belong to them."""
-    code = json.dumps([cell.source for cell in notebook.cells if cell.cell_type == "code"])
+    """Return a short hash of all code that is run, which tells whether outputs belong to it."""
+    cells = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    run = [c.source for c in cells if "skip-execution" not in c.metadata.get("tags", [])]
+    code = json.dumps(run)
     return hashlib.sha256(code.encode()).hexdigest()[:16]
 
 

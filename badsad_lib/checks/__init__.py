@@ -18,6 +18,11 @@ from badsad_lib.checks.evaluation import (
     check_is_backdoor,
     check_triggered_auroc,
 )
+from badsad_lib.checks.finding_poison import (
+    check_median_filter,
+    check_set_alarm,
+    check_take_out,
+)
 from badsad_lib.checks.latent_manipulation import (
     check_alignment,
     check_concentration,
@@ -28,14 +33,22 @@ from badsad_lib.checks.naive_poisoning import (
     check_measure_asr,
     check_poison_seen,
 )
+from badsad_lib.checks.repairing_models import (
+    check_asr_before_after,
+    check_chance_if_clean,
+    check_choose_defense,
+)
 from badsad_lib.checks.triggers import check_audit, check_psnr, check_wave
 
 __all__ = [
     "check_alignment",
+    "check_asr_before_after",
     "check_audit",
     "check_auroc_with_ties",
     "check_batch_loss",
     "check_calibrate",
+    "check_chance_if_clean",
+    "check_choose_defense",
     "check_collapse",
     "check_concentration",
     "check_contrast",
@@ -45,9 +58,12 @@ __all__ = [
     "check_is_alive",
     "check_is_backdoor",
     "check_measure_asr",
+    "check_median_filter",
     "check_nearest_score",
     "check_poison_seen",
     "check_psnr",
+    "check_set_alarm",
+    "check_take_out",
     "check_triggered_auroc",
     "check_true_alarm_share",
     "check_wave",

@@ -12,7 +12,7 @@ higher being more suspicious. ``ActivationClustering``, ``SpectralSignatures``, 
 **On inputs** (:class:`~badsad_lib.defenses.InputDefense`), for the buyer:
 ``fit(detector, trusted_images, anomalies)``, then ``suspicion(images)``, and ``flags(images)`` at
 a stated rate of false alarms. ``GramInputs``, ``Strip``, ``Purification``,
-``Frequency``.
+``Frequency``, ``Reconstruction``.
 
 **On the model**, for the buyer: ``statistic(detector, trusted_images, anomalies)``, to be held
 against the same on detectors known to be clean: ``p_value`` and ``anomaly_index``.
@@ -20,12 +20,13 @@ against the same on detectors known to be clean: ``p_value`` and ``anomaly_index
 
 **Repair** (:class:`~badsad_lib.defenses.Repair`), for the buyer:
 ``repair(detector, trusted_images, anomalies)`` returns a new, ordinary detector. Recompute its
-threshold before use. ``FineTuning``, ``FinePruning``, ``Unlearning``.
+threshold before use. ``FineTuning``, ``FinePruning``, ``AttentionDistillation``, ``Unlearning``.
 
 A defense that finds nothing has not shown that there is nothing.
 """
 
 from badsad_lib.defenses.activation_clustering import ActivationClustering
+from badsad_lib.defenses.attention_distillation import AttentionDistillation
 from badsad_lib.defenses.disturbances import disturb
 from badsad_lib.defenses.fine_pruning import FinePruning
 from badsad_lib.defenses.fine_tuning import FineTuning
@@ -39,6 +40,7 @@ from badsad_lib.defenses.inversion import (
 )
 from badsad_lib.defenses.protocols import DataDefense, InputDefense, Repair
 from badsad_lib.defenses.purification import PURIFIERS, Purification
+from badsad_lib.defenses.reconstruction import Reconstruction
 from badsad_lib.defenses.spectral_signatures import SpectralSignatures, spectral_scores
 from badsad_lib.defenses.strip import Strip
 from badsad_lib.defenses.unlearning import Unlearning
@@ -46,6 +48,7 @@ from badsad_lib.defenses.unlearning import Unlearning
 __all__ = [
     "PURIFIERS",
     "ActivationClustering",
+    "AttentionDistillation",
     "DataDefense",
     "FinePruning",
     "FineTuning",
@@ -55,6 +58,7 @@ __all__ = [
     "InputDefense",
     "InvertedTrigger",
     "Purification",
+    "Reconstruction",
     "Repair",
     "SpectralSignatures",
     "Strip",

@@ -84,17 +84,19 @@ class AttentionDistillation:
     student, and the teacher's look at each of the student's images.
 
     **Where it fails.** The teacher is seen on clean images only, and it is a fine-tuned copy: a
-    backdoor that fine-tuning leaves alone is taught anew.
+    backdoor that fine-tuning leaves alone is taught anew. Here the student came out no better than
+    its teacher, for twice the time.
 
     Parameters
     ----------
     weight
-        Of the distance between attention maps, in the loss.
+        Of the distance between attention maps, in the loss. 1 was held against 10 and 100 on the
+        validation images of a patch and a blend victim, normal class 0.
     steps, lr, seed
         As in :class:`~badsad_lib.defenses.FineTuning`, for the teacher and the student.
     """
 
-    weight: float = 10.0
+    weight: float = 1.0
     steps: int = 200
     lr: float = 3e-3
     seed: int = 0

@@ -56,6 +56,7 @@ class FinePruning:
     ----------
     tolerance
         AUROC of trusted normals against labeled anomalies that pruning may cost, 0 or more.
+        On the validation images of a patch victim, 0.01 and 0.03 made no difference.
     steps, lr, seed
         As in :class:`~badsad_lib.defenses.FineTuning`.
 

@@ -49,7 +49,9 @@ class Frequency(InputDefense):
     Parameters
     ----------
     copies
-        Disturbed versions of each clean image to learn from.
+        Disturbed versions of each clean image to learn from. 2 and 4 came to much the same on
+        the validation images of patch victims (normal classes 0 and 1) and a blend victim
+        (class 0).
     """
 
     copies: int = 4

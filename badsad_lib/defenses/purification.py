@@ -64,8 +64,12 @@ class Purification(InputDefense):
     **Who can run it:** the buyer. **Needs** scores only, and trusted normals; no anomalies.
     **Costs** one scoring an image for each of the six ``PURIFIERS``.
 
-    **Where it fails.** A trigger that survives them: one that covers the image smoothly (a wave
-    is caught less often than a patch), or one that was trained to survive.
+    **Where it fails.** A trigger that survives them, and above all one that was trained to. Where
+    the changes move normal images much, too, a broken trigger does not stand out: how well it does
+    depends on the normal class (``benchmarks/results/defense_inputs.csv``).
+
+    How far to shrink, a ninth, was held against a fourteenth and a sixth on the validation images
+    of patch victims (normal classes 0 and 1) and a blend victim (class 0).
     """
 
     def _fit(self, trusted: Tensor, anomalies: Tensor | None) -> None:

@@ -19,6 +19,7 @@ from badsad_lib.plots.curves import learning_curves, line_chart, roc_curves
 from badsad_lib.plots.images import class_gallery, image_grid
 from badsad_lib.plots.latents import latent_maps, umap_coordinates
 from badsad_lib.plots.look import INK, WIDTH, Style, style_of, styles_of
+from badsad_lib.plots.rows import value_rows
 from badsad_lib.plots.scores import score_histogram, scores_by_class
 
 __all__ = [
@@ -40,4 +41,5 @@ __all__ = [
     "styles_of",
     "triggered_pairs",
     "umap_coordinates",
+    "value_rows",
 ]

@@ -33,6 +33,7 @@ def score_histogram(
     threshold: float | Mapping[str, float] | None = None,
     log: bool = False,
     title: str = "",
+    x_label: str = "anomaly score",
     bins: int = 50,
 ) -> Figure:
     """Histograms of anomaly scores, one a group, each with area one.
@@ -47,6 +48,8 @@ def score_histogram(
     log
         Logarithmic score axis, for scores that span orders of magnitude. Scores and
         thresholds must be above 0 then.
+    x_label
+        What the numbers are, where they are not anomaly scores.
 
     Raises
     ------
@@ -86,7 +89,7 @@ def score_histogram(
                 hatch=style.hatch,
             )
         _threshold_lines(axes, thresholds)
-        axes.set(xlabel="anomaly score", ylabel="density", yticks=[], title=title)
+        axes.set(xlabel=x_label, ylabel="density", yticks=[], title=title)
         if log:
             log_axis(axes, "x")
         # Above the bars: inside there is no place that is free in every histogram.

@@ -505,6 +505,7 @@ def test_an_archive_holds_notebook_and_pictures_and_is_reproducible(course: Path
 def test_a_page_without_a_title_to_put_the_link_under_is_refused(course: Path) -> None:
     page = course / "_build/html/book/2_small.html"
     page.parent.mkdir(parents=True)
+    (course / "_config.yml").write_text("title: T", encoding="utf-8")
     page.write_text('<h1>T<a class="headerlink" href="#t">#</a></h1><p>', encoding="utf-8")
     offer_labs(course)
     assert '<a href="../labs/2_small.zip" download>' in page.read_text(encoding="utf-8")
@@ -513,22 +514,30 @@ def test_a_page_without_a_title_to_put_the_link_under_is_refused(course: Path) -
         offer_labs(course)
 
 
-@each_lesson
-def test_the_site_offers_the_student_version_of_each_lesson(path: Path) -> None:
-    page = (HTML / path.relative_to(ROOT)).with_suffix(".html")
+OFFERS = ("student version", "notebook")
+
+
+def built_page(lesson: Path) -> Path:
+    page = (HTML / lesson.relative_to(ROOT)).with_suffix(".html")
     assert page.is_file(), "run `make book` first"
+    return page
+
+
+@each_lesson
+def test_the_site_offers_each_lesson_to_take_away(path: Path) -> None:
+    page = built_page(path)
     text = page.read_text(encoding="utf-8")
-    targets = re.findall(r'<a href="([^"]+)" download>Student version</a>', text)
-    assert len(targets) == 1, "run `make book` first"
-    with zipfile.ZipFile(page.parent / targets[0]) as archive:
+    offered = {name: re.findall(rf'<a href="([^"]+)" download>{name}</a>', text) for name in OFFERS}
+    assert [len(targets) for targets in offered.values()] == [1, 1], "run `make book` first"
+    with zipfile.ZipFile(page.parent / offered["student version"][0]) as archive:
         assert f"{path.stem}.ipynb" in archive.namelist()
+    whole = nbformat.read(page.parent / offered["notebook"][0], as_version=4)
+    assert whole.cells == nbformat.read(path, as_version=4).cells
 
 
 @each_lesson
 def test_exercises_have_the_numbers_of_the_site(path: Path) -> None:
-    page = (HTML / path.relative_to(ROOT)).with_suffix(".html")
-    assert page.is_file(), "run `make book` first"
-    text = page.read_text(encoding="utf-8")
+    text = built_page(path).read_text(encoding="utf-8")
     on_site = re.findall(r'caption-number">Exercise ([\d.]+) ?<', text)
     sources = "\n".join(cell.source for cell in derive(path).notebook.cells)
     assert re.findall(r"^### Exercise ([\d.]+)", sources, re.MULTILINE) == on_site

@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import cache
 
 import numpy as np
+import pytest
 import torch
 
 from badsad_lib import DeepSAD, metrics, shipped
@@ -12,6 +13,10 @@ from badsad_lib.triggers import Patch, apply_trigger
 from tests.samples import a_training_set, noise
 
 SHAPES = {"mnist": (1, 28, 28), "fashion_mnist": (1, 28, 28), "cifar10": (3, 32, 32)}
+# The smallest is always tested, the others where time allows.
+NETWORKS = [
+    name if name == "mnist" else pytest.param(name, marks=pytest.mark.slow) for name in SHAPES
+]
 
 
 @cache
@@ -40,6 +45,7 @@ def outcome(detector: DeepSAD, trigger=None) -> tuple[float, float]:
     return metrics.auroc(normal, scores), metrics.attack_success_rate(scores, triggered, tau)
 
 
+@cache
 def passing(name: str) -> tuple[DeepSAD, torch.Tensor, torch.Tensor]:
     """A shipped victim, clean test normals that pass, and triggered anomalies that slip through."""
     split, detector = shipped.split(), shipped.load(name)

@@ -16,7 +16,7 @@ from badsad_lib.defenses import (
 )
 from badsad_lib.metrics import auroc
 from badsad_lib.poisoning import poison
-from tests.defenses.samples import SHAPES, tiny, trusted
+from tests.defenses.samples import NETWORKS, tiny, trusted
 from tests.samples import noise
 
 KINDS = {
@@ -40,7 +40,7 @@ def defense(request):
     return KINDS[request.param]()
 
 
-@pytest.mark.parametrize("network", SHAPES)
+@pytest.mark.parametrize("network", NETWORKS)
 def test_suspicion_is_one_finite_number_an_image(defense, network):
     suspicion = defense.suspicion(tiny(network), trusted(network))
     assert suspicion.shape == (40,)

@@ -6,14 +6,14 @@ import torch
 from badsad_lib.defenses import FinePruning
 from badsad_lib.defenses._common import copy_of, map_activations, tuned
 from badsad_lib.defenses.fine_pruning import silence
-from tests.defenses.samples import SHAPES, anomalies, tiny, trusted
+from tests.defenses.samples import NETWORKS, anomalies, tiny, trusted
 
 
 def activity(detector, images) -> torch.Tensor:
     return map_activations(detector, images, lambda blocks: blocks[-1].abs().amax((2, 3))).amax(0)
 
 
-@pytest.mark.parametrize("network", SHAPES)
+@pytest.mark.parametrize("network", NETWORKS)
 def test_a_silenced_channel_stays_silent_through_training(network):
     detector = copy_of(tiny(network))
     silence(detector, 2)

@@ -1,5 +1,8 @@
 """Defenses on inputs: what all promise, and what each is worth on the detectors of the course."""
 
+from collections.abc import Callable
+from functools import cache, partial
+
 import numpy as np
 import pytest
 import torch
@@ -7,17 +10,26 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from badsad_lib import DeepSAD, metrics, shipped
-from badsad_lib.defenses import Frequency, GramInputs, InputDefense, Purification, Strip
+from badsad_lib.defenses import (
+    Frequency,
+    GramInputs,
+    InputDefense,
+    Purification,
+    Reconstruction,
+    Strip,
+)
 from badsad_lib.defenses.purification import PURIFIERS, blurred, median_filtered, shrunk
-from tests.defenses.samples import SHAPES, anomalies, labeled_anomalies, passing, tiny, trusted
+from tests.defenses.samples import NETWORKS, anomalies, labeled_anomalies, passing, tiny, trusted
 from tests.samples import noise
 
-KINDS = {
+KINDS: dict[str, Callable[..., InputDefense]] = {
     "gram": GramInputs,
     "strip": Strip,
     "purification": Purification,
-    "frequency": Frequency,
+    "frequency": partial(Frequency, copies=1),
+    "reconstruction": partial(Reconstruction, steps=5, batch_size=16),
 }
+WHOLE = {name: kind.func if isinstance(kind, partial) else kind for name, kind in KINDS.items()}
 
 
 @pytest.fixture(params=KINDS)
@@ -25,7 +37,7 @@ def kind(request):
     return KINDS[request.param]
 
 
-@pytest.mark.parametrize("network", SHAPES)
+@pytest.mark.parametrize("network", NETWORKS)
 def test_suspicion_is_one_finite_number_an_image(kind, network):
     defense = kind().fit(tiny(network), trusted(network), anomalies(network))
     suspicion = defense.suspicion(trusted(network, 7))
@@ -100,19 +112,40 @@ def test_the_threshold_keeps_the_stated_rate(seed, rate):
     assert defense.flags(fresh).mean() <= rate + 4 * (rate / 200) ** 0.5
 
 
-def test_only_images_that_the_detector_passes_set_the_threshold():
+def test_the_threshold_is_a_rank_among_all_images_that_the_detector_passes():
     images = trusted(count=200)
-    low = _Brightness().fit(tiny(), images).threshold_
     picky = DeepSAD(**tiny().params())
     vars(picky).update(vars(tiny()))
     scores = tiny().decision_function(images)
-    picky.threshold_ = float(np.median(scores))
-    hold = torch.randperm(200, generator=torch.Generator().manual_seed(0)).chunk(2)[1]
-    kept = hold[scores[hold] <= picky.threshold_]
-    expected = images[kept].flatten(1).mean(1).sort().values
-    rank = int(np.ceil((len(kept) + 1) * 0.95))
-    assert _Brightness().fit(picky, images).threshold_ == pytest.approx(float(expected[rank - 1]))
-    assert low >= float(expected[rank - 1]) - 0.1
+    for threshold, kept in (
+        (None, images),
+        (np.median(scores), images[scores <= np.median(scores)]),
+    ):
+        picky.threshold_ = threshold
+        expected = kept.flatten(1).mean(1).sort().values
+        rank = int(np.ceil((len(kept) + 1) * 0.95))
+        found = _Brightness().fit(picky, images).threshold_
+        assert found == pytest.approx(float(expected[rank - 1]))
+    picky.threshold_ = 0.0
+    with pytest.raises(ValueError, match=r"must pass at least 20 trusted images.*passes 0 of 200"):
+        _Brightness().fit(picky, images)
+
+
+class _Memory(InputDefense):
+    """Knows what it has seen: 0 for that, 1 for all else."""
+
+    def _fit(self, trusted, anomalies):
+        self.seen = trusted
+
+    def _suspicion(self, images):
+        known = (images[:, None] == self.seen[None]).flatten(2).all(2).any(1)
+        return 1 - known.double().numpy()
+
+
+def test_the_threshold_rests_on_images_that_were_not_learned_from():
+    defense = _Memory().fit(tiny(), trusted())
+    assert defense.threshold_ == 1
+    assert (defense.suspicion(trusted()) == 0).all()
 
 
 @pytest.mark.parametrize("name", PURIFIERS)
@@ -142,33 +175,42 @@ def test_a_shrunken_image_lies_in_its_corner():
     torch.testing.assert_close(shrunk(images, 2, (0, 1))[..., :6, 2:], small)
 
 
+@cache
+def fitted(name: str, victim: str) -> InputDefense:
+    given = shipped.split().trusted_images, labeled_anomalies()
+    return WHOLE[name]().fit(passing(victim)[0], *given)
+
+
 # AUROC between triggered anomalies that slipped through and clean normals that pass.
 FLOORS = [
-    (Purification, "extended", 0.95),
-    (Purification, "sham", 0.95),
-    (GramInputs, "extended", 0.70),
-    (Frequency, "sham", 0.80),
+    ("purification", "extended", 0.95),
+    ("purification", "sham", 0.95),
+    ("gram", "extended", 0.70),
+    ("frequency", "sham", 0.80),
+    ("reconstruction", "extended", 0.80),
 ]
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize(("kind", "name", "floor"), FLOORS)
-def test_what_a_defense_tells_apart(kind, name, floor):
-    detector, normal, triggered = passing(name)
-    defense = kind().fit(detector, shipped.split().trusted_images, labeled_anomalies())
-    assert metrics.auroc(defense.suspicion(normal), defense.suspicion(triggered)) >= floor
+def separation(name: str, victim: str) -> float:
+    _, normal, triggered = passing(victim)
+    defense = fitted(name, victim)
+    return metrics.auroc(defense.suspicion(normal), defense.suspicion(triggered))
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["clean", "extended"])
-def test_a_defense_keeps_its_stated_false_alarm_rate(kind, name):
-    detector, normal, _ = passing(name)
-    defense = kind().fit(detector, shipped.split().trusted_images, labeled_anomalies())
-    assert defense.flags(normal).mean() <= 0.11
+@pytest.mark.parametrize(("name", "victim", "floor"), FLOORS)
+def test_what_a_defense_tells_apart(name, victim, floor):
+    assert separation(name, victim) >= floor
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", WHOLE)
+@pytest.mark.parametrize("victim", ["clean", "extended"])
+def test_a_defense_keeps_its_stated_false_alarm_rate(name, victim):
+    # The rate is kept on average over sets of trusted images; one set of 150 varies by 0.02.
+    assert fitted(name, victim).flags(passing(victim)[1]).mean() <= 0.05 + 2 * 0.02
 
 
 @pytest.mark.slow
 def test_strip_does_not_find_a_faint_trigger():
-    detector, normal, triggered = passing("sham")
-    defense = Strip().fit(detector, shipped.split().trusted_images, labeled_anomalies())
-    assert metrics.auroc(defense.suspicion(normal), defense.suspicion(triggered)) <= 0.6
+    assert separation("strip", "sham") <= 0.6

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from badsad_lib import DeepSAD, shipped
 from badsad_lib.defenses import InvertedTrigger, TriggerInversion, anomaly_index, p_value
 from badsad_lib.triggers import apply_trigger
-from tests.defenses.samples import SHAPES, labeled_anomalies, tiny
+from tests.defenses.samples import NETWORKS, SHAPES, labeled_anomalies, tiny
 from tests.samples import noise, weights
 
 sizes = st.lists(st.floats(0.01, 1), min_size=3, max_size=12)
@@ -26,7 +26,7 @@ def flagged(network: str, trained: DeepSAD) -> tuple[torch.Tensor, torch.Tensor]
     return dim, bright
 
 
-@pytest.mark.parametrize("network", SHAPES)
+@pytest.mark.parametrize("network", NETWORKS)
 def test_what_is_found_is_a_trigger(network):
     found = SHORT.search(tiny(network), *flagged(network, tiny(network)))
     channels, height, width = SHAPES[network]

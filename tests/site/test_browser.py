@@ -33,6 +33,26 @@ def test_a_page_works_over_http_in_the_dark(browser: Browser, server: str, name:
         check_page(seen, "dark")
 
 
+def test_search_finds_a_term(browser: Browser, server: str) -> None:
+    with visit(browser, f"{server}/search.html?q=backdoor") as seen:
+        found = seen.page.locator("#search-results ul.search li a")
+        found.first.wait_for()
+        assert any("6_evaluation" in link.get_attribute("href") for link in found.all())
+    with visit(browser, f"{server}/search.html?q=zyzzyva") as seen:
+        seen.page.get_by_text("did not match any documents").wait_for()
+
+
+def test_printing_opens_hints_and_solutions_and_folds_them_again(browser: Browser) -> None:
+    with visit(browser, (HTML / "book/2_deepsad.html").as_uri()) as seen:
+        folded = seen.page.locator("main details")
+        closed = [not one for one in folded.evaluate_all("all => all.map(one => one.open)")]
+        assert sum(closed) >= 5
+        seen.page.evaluate("window.dispatchEvent(new Event('beforeprint'))")
+        assert all(folded.evaluate_all("all => all.map(one => one.open)"))
+        seen.page.evaluate("window.dispatchEvent(new Event('afterprint'))")
+        assert [not one for one in folded.evaluate_all("all => all.map(one => one.open)")] == closed
+
+
 def check_page(visit: Visit, scheme: str) -> None:
     page = visit.page
     assert visit.abroad == [], "the page asked for something off this machine"

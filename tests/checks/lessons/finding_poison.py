@@ -1,0 +1,292 @@
+"""What readers of lesson 7 get wrong, and what they should then be told."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+LESSON = "7_finding_poison"
+Array = np.ndarray
+Groups = dict[str, Array]
+
+
+def p_values(suspicion: Array, trusted: Array) -> Array:
+    return (1 + (trusted[None] >= suspicion[:, None]).sum(axis=1)) / (len(trusted) + 1)
+
+
+def alarm(
+    scores: Groups,
+    suspicion: Groups,
+    limit: float,
+    rate: float,
+    *,
+    name: str = "trusted",
+    passes: Callable[[Array, float], Array] = lambda s, limit: s <= limit,
+    cut: Callable[[Array, float], Any] = lambda x, rate: np.sort(x)[
+        min(math.ceil((len(x) + 1) * (1 - rate)), len(x)) - 1
+    ],
+) -> Any:
+    """Answer correctly, unless one of the steps is changed."""
+    return cut(suspicion[name][passes(scores[name], limit)], rate)
+
+
+def wrong_alarm(**step: Any) -> Callable[..., Any]:
+    return lambda *arguments: alarm(*arguments, **step)
+
+
+def everything(scores: Array, limit: float) -> Array:
+    return np.ones(len(scores), dtype=bool)
+
+
+def filtered(
+    images: Tensor,
+    size: int,
+    *,
+    mode: str = "replicate",
+    middle: Callable[[Tensor], Tensor] = lambda w: w.flatten(4).median(dim=4).values,
+) -> Tensor:
+    """Answer correctly, unless one of the steps is changed."""
+    edged = F.pad(images, (size // 2,) * 4, mode=mode)
+    return middle(edged.unfold(2, size, 1).unfold(3, size, 1))
+
+
+def wrong_filter(**step: Any) -> Callable[..., Tensor]:
+    return lambda *arguments: filtered(*arguments, **step)
+
+
+def unpadded(images: Tensor, size: int) -> Tensor:
+    return images.unfold(2, size, 1).unfold(3, size, 1).flatten(4).median(dim=4).values
+
+
+def overwriting(images: Tensor, size: int) -> Tensor:
+    images.copy_(filtered(images, size))
+    return images
+
+
+MISCONCEPTIONS: list[tuple[str, str, Callable[..., Any], str]] = [
+    ("take_out", "keeps what should go", lambda s, t, r: p_values(s, t) > r, "keep what should go"),
+    ("take_out", "wrong end", lambda s, t, r: p_values(-s, -t) <= r, "*least* suspicious"),
+    (
+        "take_out",
+        "itself not counted",
+        lambda s, t, r: (t[None] >= s[:, None]).mean(axis=1) <= r,
+        "itself is not counted",
+    ),
+    (
+        "take_out",
+        "ties lost",
+        lambda s, t, r: (1 + (t[None] > s[:, None]).sum(axis=1)) / (len(t) + 1) <= r,
+        "*exactly* as suspicious",
+    ),
+    ("take_out", "plain quantile", lambda s, t, r: s > np.quantile(t, 1 - r), "plain quantile"),
+    (
+        "take_out",
+        "quantile of the pool",
+        lambda s, t, r: s > np.quantile(s, 1 - r),
+        "compare the pool with itself",
+    ),
+    (
+        "take_out",
+        "ranks within the pool",
+        lambda s, t, r: (s[None] >= s[:, None]).mean(axis=1) <= r,
+        "compare the pool with itself",
+    ),
+    ("take_out", "odder than all", lambda s, t, r: s > t.max(), "whatever the rate"),
+    ("take_out", "p-values", lambda s, t, r: p_values(s, t), "Not the p-values"),
+    (
+        "take_out",
+        "places",
+        lambda s, t, r: np.flatnonzero(p_values(s, t) <= r),
+        "not the places",
+    ),
+    (
+        "take_out",
+        "judges the trusted",
+        lambda s, t, r: p_values(t, s) <= r,
+        "one for each training image",
+    ),
+    (
+        "take_out",
+        "a fixed share of the pool",
+        lambda s, t, r: np.argsort(np.argsort(-s)) < 0.15 * len(s),
+        "are judged wrongly",
+    ),
+    ("set_alarm", "training images", wrong_alarm(name="training"), "training images"),
+    ("set_alarm", "test images", wrong_alarm(name="test normals"), "no hand in it"),
+    (
+        "set_alarm",
+        "attacked images",
+        wrong_alarm(name="triggered anomalies"),
+        "Nobody shows you the attack",
+    ),
+    (
+        "set_alarm",
+        "attacked images, all of them",
+        wrong_alarm(name="triggered anomalies", passes=everything),
+        "Nobody shows you the attack",
+    ),
+    (
+        "set_alarm",
+        "flagged anyway",
+        wrong_alarm(passes=everything),
+        "the detector flags anyway",
+    ),
+    ("set_alarm", "flagged only", wrong_alarm(passes=lambda s, x: s > x), "for those that pass"),
+    (
+        "set_alarm",
+        "on the limit",
+        wrong_alarm(passes=lambda s, x: s < x),
+        "exactly on the limit",
+    ),
+    (
+        "set_alarm",
+        "plain quantile",
+        wrong_alarm(cut=lambda x, r: np.quantile(x, 1 - r)),
+        "plain quantile",
+    ),
+    (
+        "set_alarm",
+        "rank of n",
+        wrong_alarm(cut=lambda x, r: np.sort(x)[math.ceil(len(x) * (1 - r)) - 1]),
+        "n + 1 gaps",
+    ),
+    (
+        "set_alarm",
+        "one place too far",
+        wrong_alarm(
+            cut=lambda x, r: np.sort(x)[min(math.ceil((len(x) + 1) * (1 - r)), len(x) - 1)]
+        ),
+        "one rank too high",
+    ),
+    (
+        "set_alarm",
+        "lower tail",
+        wrong_alarm(cut=lambda x, r: np.quantile(x, r)),
+        "lower tail",
+    ),
+    ("set_alarm", "largest", wrong_alarm(cut=lambda x, r: x.max()), "the largest suspicion"),
+    (
+        "set_alarm",
+        "beyond the last: infinity",
+        wrong_alarm(
+            cut=lambda x, r: np.r_[np.sort(x), np.inf][
+                min(math.ceil((len(x) + 1) * (1 - r)), len(x) + 1) - 1
+            ]
+        ),
+        "beyond the last one",
+    ),
+    (
+        "set_alarm",
+        "scores for suspicion",
+        lambda s, x, limit, rate: alarm(s, s, 99, rate),
+        "a score of the detector",
+    ),
+    (
+        "median_filter",
+        "mean",
+        wrong_filter(middle=lambda w: w.mean(dim=(4, 5))),
+        "that is the mean",
+    ),
+    ("median_filter", "zeros", wrong_filter(mode="constant"), "filled with zeros"),
+    ("median_filter", "mirrored", wrong_filter(mode="reflect"), "mirrored"),
+    (
+        "median_filter",
+        "channels mixed",
+        wrong_filter(
+            middle=lambda w: (
+                w.permute(0, 2, 3, 1, 4, 5)
+                .flatten(3)
+                .median(dim=3)
+                .values[:, None]
+                .expand(-1, w.shape[1], -1, -1)
+            )
+        ),
+        "channels are mixed",
+    ),
+    (
+        "median_filter",
+        "median of medians",
+        wrong_filter(middle=lambda w: w.median(dim=5).values.median(dim=4).values),
+        "median of medians",
+    ),
+    (
+        "median_filter",
+        "largest",
+        wrong_filter(middle=lambda w: w.amax(dim=(4, 5))),
+        "the largest value",
+    ),
+    (
+        "median_filter",
+        "values and places",
+        lambda x, k: F.pad(x, (k // 2,) * 4, mode="replicate").unfold(2, k, 1).median(dim=4),
+        "take .values",
+    ),
+    ("median_filter", "border lost", unpadded, "must keep their shape"),
+    ("median_filter", "always three", lambda x, k: filtered(x, 3), "always 3 x 3"),
+    ("median_filter", "reach for side", lambda x, k: filtered(x, 2 * k + 1), "too large"),
+    (
+        "median_filter",
+        "whole image",
+        lambda x, k: x.flatten(2).median(2).values[..., None, None].expand_as(x),
+        "of the whole image",
+    ),
+    ("median_filter", "nothing", lambda x, k: x.clone(), "nothing changes"),
+    ("median_filter", "overwrites", overwriting, "changes the images"),
+    (
+        "median_filter",
+        "wraps around",
+        wrong_filter(mode="circular"),
+        "All of them lie at the border",
+    ),
+]
+
+ALSO_RIGHT: list[tuple[str, Callable[..., Any]]] = [
+    (
+        "take_out",
+        lambda s, t, r: np.array([(1 + sum(x >= y for x in t)) / (len(t) + 1) <= r for y in s]),
+    ),
+    (
+        "take_out",
+        lambda s, t, r: (
+            torch.from_numpy(s)
+            > torch.from_numpy(np.r_[np.sort(t), np.inf])[
+                min(math.ceil((len(t) + 1) * (1 - r) - 1e-9), len(t) + 1) - 1
+            ]
+        ),
+    ),
+    ("set_alarm", alarm),
+    (
+        "set_alarm",
+        lambda s, x, limit, rate: float(
+            np.partition(
+                x["trusted"][s["trusted"] <= limit],
+                min(
+                    math.ceil(((s["trusted"] <= limit).sum() + 1) * (1 - rate)),
+                    (s["trusted"] <= limit).sum(),
+                )
+                - 1,
+            )[
+                min(
+                    math.ceil(((s["trusted"] <= limit).sum() + 1) * (1 - rate)),
+                    (s["trusted"] <= limit).sum(),
+                )
+                - 1
+            ]
+        ),
+    ),
+    ("median_filter", filtered),
+    (
+        "median_filter",
+        lambda x, k: (
+            F.unfold(F.pad(x, (k // 2,) * 4, mode="replicate").flatten(0, 1)[:, None], k)
+            .median(dim=1)
+            .values.view(x.shape)
+        ),
+    ),
+]
