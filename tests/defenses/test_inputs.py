@@ -183,6 +183,7 @@ def fitted(name: str, victim: str) -> InputDefense:
 
 # AUROC between triggered anomalies that slipped through and clean normals that pass.
 FLOORS = [
+    ("strip", "extended", 0.95),
     ("purification", "extended", 0.95),
     ("purification", "sham", 0.95),
     ("gram", "extended", 0.70),
@@ -211,6 +212,20 @@ def test_a_defense_keeps_its_stated_false_alarm_rate(name, victim):
     assert fitted(name, victim).flags(passing(victim)[1]).mean() <= 0.05 + 2 * 0.02
 
 
+def test_strip_lays_over_what_turns_normal_images_into_anomalies():
+    """Black images change nothing, so none of them is chosen."""
+    split = shipped.split()
+    black = torch.zeros_like(split.trusted_images[:12])
+    overlays = torch.cat([black, labeled_anomalies()[:20]])
+    defense = Strip().fit(shipped.load("clean"), split.trusted_images[:60], overlays)
+    assert (defense._anomalies.flatten(1).amax(dim=1) > 0).all()
+
+
 @pytest.mark.slow
-def test_strip_does_not_find_a_faint_trigger():
-    assert separation("strip", "sham") <= 0.6
+def test_strip_catches_the_patch_and_mostly_not_a_faint_trigger():
+    caught = {
+        victim: fitted("strip", victim).flags(passing(victim)[2]).mean()
+        for victim in ("extended", "sham")
+    }
+    assert caught["extended"] >= 0.8
+    assert caught["sham"] <= 0.6
