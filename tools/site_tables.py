@@ -84,8 +84,9 @@ def _table(heads: list[str], rows: list[list[str]]) -> str:
 def lessons_table(root: Path = ROOT) -> str:
     """List the lessons: seconds, and exercises with difficulty and minutes."""
     timings, rows = read_timings(root / "book" / "_timings.json"), []
+    found = exercises(root)
     for file in lessons(root):
-        own = [e for e in exercises(root) if e.lesson == file.stem]
+        own = [e for e in found if e.lesson == file.stem]
         listed = "; ".join(f"{e.title} ({e.difficulty}, {e.minutes} min)" for e in own)
         minutes = sum(e.minutes for e in own)
         record = timings.get(file.stem)

@@ -7,16 +7,12 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from badsad_lib.deepsad import SCORING_BATCH, DeepSAD, ExtraLoss
 from badsad_lib.images import check_images, to_float
 from badsad_lib.networks import ARCHITECTURES
-
-Scores = np.ndarray
-
 
 # --- at the door ----------------------------------------------------------------------------------
 

@@ -107,7 +107,7 @@ class AttentionDistillation:
     def repair(self, detector: DeepSAD, trusted_images: Tensor, anomalies: Tensor) -> DeepSAD:
         """Return a repaired detector without threshold; ``detector`` is left alone.
 
-        Arguments and errors are those of :meth:`~badsad_lib.defenses.FineTuning.repair`.
+        Arguments and errors are those of :meth:`~badsad_lib.defenses.Repair.repair`.
         """
         given = check_repair(detector, trusted_images, anomalies)
         tuning = FineTuning(disturbed=False, steps=self.steps, lr=self.lr, seed=self.seed)

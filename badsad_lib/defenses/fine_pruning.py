@@ -101,7 +101,7 @@ class FinePruning:
     def repair(self, detector: DeepSAD, trusted_images: Tensor, anomalies: Tensor) -> DeepSAD:
         """Return a repaired detector without threshold; ``detector`` is left alone.
 
-        Arguments and errors are those of :meth:`~badsad_lib.defenses.FineTuning.repair`.
+        Arguments and errors are those of :meth:`~badsad_lib.defenses.Repair.repair`.
         """
         pruned = self.prune(detector, trusted_images, anomalies)
         return tuned(

@@ -85,21 +85,7 @@ class FineTuning:
     def repair(self, detector: DeepSAD, trusted_images: Tensor, anomalies: Tensor) -> DeepSAD:
         """Return a repaired detector without threshold; ``detector`` is left alone.
 
-        Parameters
-        ----------
-        detector
-            A fitted detector.
-        trusted_images
-            Clean normals (N, C, H, W), uint8 or float in [0, 1], N at least 20.
-        anomalies
-            Clean labeled anomalies (M, C, H, W), M at least 20.
-
-        Raises
-        ------
-        RuntimeError
-            The detector is not fitted.
-        TypeError, ValueError
-            Wrong or too few images.
+        Arguments and errors are those of :meth:`~badsad_lib.defenses.Repair.repair`.
         """
         trusted_images, anomalies = check_repair(detector, trusted_images, anomalies)
         practice = None

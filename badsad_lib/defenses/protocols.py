@@ -32,7 +32,24 @@ class Repair(Protocol):
     """Makes a new, ordinary detector from one that may be backdoored."""
 
     def repair(self, detector: DeepSAD, trusted_images: Tensor, anomalies: Tensor) -> DeepSAD:
-        """Return a repaired detector: same center, no threshold; ``detector`` is left alone."""
+        """Return a repaired detector: same center, no threshold; ``detector`` is left alone.
+
+        Parameters
+        ----------
+        detector
+            A fitted detector.
+        trusted_images
+            Clean normals (N, C, H, W), uint8 or float in [0, 1], N at least 20.
+        anomalies
+            Clean labeled anomalies (M, C, H, W), M at least 20.
+
+        Raises
+        ------
+        RuntimeError
+            The detector is not fitted.
+        TypeError, ValueError
+            Wrong or too few images.
+        """
 
 
 @dataclass

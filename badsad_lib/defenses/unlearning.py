@@ -122,20 +122,7 @@ class Unlearning:
     def repair(self, detector: DeepSAD, trusted_images: Tensor, anomalies: Tensor) -> DeepSAD:
         """Return a repaired detector without threshold; ``detector`` is left alone.
 
-        Parameters
-        ----------
-        detector
-            A fitted detector.
-        trusted_images, anomalies
-            Clean normals (N, C, H, W) and labeled anomalies (M, C, H, W), uint8 or float in
-            [0, 1], at least 20 of each.
-
-        Raises
-        ------
-        RuntimeError
-            The detector is not fitted.
-        TypeError, ValueError
-            Wrong or too few images.
+        Arguments and errors are those of :meth:`~badsad_lib.defenses.Repair.repair`.
         """
         trusted_images, anomalies = check_repair(detector, trusted_images, anomalies)
         opponent = Opponent(

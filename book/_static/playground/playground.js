@@ -47,7 +47,11 @@
 
   // --- triggers, as in badsad_lib/triggers.py ------------------------------------------------------
 
-  const gallery = data.gallery.map((image) => ({ ...image, pixels: bytes(image.pixels) }));
+  const gallery = data.gallery.map((image) => ({
+    ...image,
+    pixels: bytes(image.pixels),
+    scores: {},
+  }));
   const noise = floats(data.noise);
   const trained = { kind: "patch", strength: 100 * data.trigger.value, ...data.trigger };
 
@@ -227,7 +231,9 @@
     const said = NAMES.map((name) => {
       const detector = detectors[name];
       thresholds[name] = quantile(detector.scores.held_out, state.quantile);
-      before[name] = detector.score(image.pixels, WIDTH);
+      // An image as it was keeps its score, however often the square is moved on it.
+      image.scores[name] ??= detector.score(image.pixels, WIDTH);
+      before[name] = image.scores[name];
       now[name] = state.kind === "none" ? before[name] : detector.score(pixels, WIDTH);
       const { picture, threshold, before: ring, now: dot } = scales[name];
       for (const end of ["x1", "x2"]) threshold.setAttribute(end, place(thresholds[name]));
