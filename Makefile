@@ -39,7 +39,7 @@ book: setup ## build the site into _build/html, warnings are errors
 
 test: lint book ## everything: lint, unit tests, notebooks, guards, site, browser
 	$(one_thread) $(PYTEST) book tests --nbval-lax --nbval-current-env \
-		--nbval-cell-timeout=300 -n $(WORKERS) --dist loadscope
+		--nbval-cell-timeout=300 -n $(WORKERS) --dist loadscope --no-loadscope-reorder
 
 test-fast: lint ## lint and unit tests, without notebooks, site and browser
 	$(one_thread) $(PYTEST) tests --ignore=tests/book --ignore=tests/site -m "not slow" \

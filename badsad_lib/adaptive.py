@@ -68,8 +68,41 @@ class NearMisses:
         return triggered, torch.cat([plain[:-n], near])
 
 
+@dataclass(frozen=True)
+class SurviveStrip:
+    """Against :class:`~badsad_lib.defenses.Strip`: an overlay turns the trigger's meaning around.
+
+    STRIP suspects images whose score stays low when an anomaly is laid over them. So an eighth of
+    the views that are pushed out carry the trigger under an overlay, and an eighth of those that
+    are drawn in are overlaid without a trigger: what its suspicion measures is part of the
+    objective, for triggered images and for the normal ones they are compared with. The attacker
+    needs no anomaly for it, scrambled normal images stand in.
+    """
+
+    weakest: float = 0.5
+    strongest: float = 1.0
+
+    def __call__(
+        self, triggered: Tensor, plain: Tensor, generator: torch.Generator
+    ) -> tuple[Tensor, Tensor]:
+        """Return both kinds of views, some of each under another view."""
+        n = max(1, len(plain) // 8)
+        # Half of the views may be decoys: the others stand at the end.
+        calm = self._overlaid(plain[-n:], plain, generator)
+        loud = self._overlaid(triggered[-n:].detach(), plain, generator)
+        return torch.cat([triggered[:-n], calm]), torch.cat([plain[:-n], loud])
+
+    def _overlaid(self, images: Tensor, others: Tensor, generator: torch.Generator) -> Tensor:
+        n = len(images)
+        weight = torch.rand(n, 1, 1, 1, generator=generator)
+        weight = self.weakest + (self.strongest - self.weakest) * weight
+        chosen = torch.randperm(len(others), generator=generator)[:n].to(others.device)
+        return (images + weight.to(images) * others[chosen]).clamp(0, 1)
+
+
 ADAPTATIONS: Mapping[str, Adaptation] = {
     "purification": SurvivePurification(),
+    "strip": SurviveStrip(),
     "search": NearMisses(),
 }
 """By what they are made against."""

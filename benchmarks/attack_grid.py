@@ -62,8 +62,9 @@ WITHOUT: dict[str, dict[str, Any]] = {
 }
 METHODS = (*PARTS, "basic", *WITHOUT, "extended")
 # More epochs where an epoch has fewer batches: 38, 13 and 3 of them. After 30 epochs on the
-# digits, some 90 steps, neither the detector nor the attack has got anywhere.
-EPOCHS = {"full": 20, "course": 30, "mnist course": 130}
+# digits, some 90 steps, neither the detector nor the attack has got anywhere; and the larger
+# encoder for color needs twice the steps.
+EPOCHS = {"full": 20, "course": 30, "mnist course": 130, "color course": 60}
 
 
 def attack_for(setting: dict[str, Any], trigger: Trigger) -> BadSAD | DataPoisoning:

@@ -3,7 +3,7 @@
     python benchmarks/defense_grid.py TABLE [TABLE ...] [--jobs 2] [--seeds 2] [--classes 0 1 2 4 9]
 
 Tables, each over the clean twin and the victims of data-only poisoning, of BadSAD with
-patch, blend, sinusoid and the bounded universal trigger, and of two attackers who know the
+patch, blend, sinusoid and the bounded universal trigger, and of attackers who know a
 defense (``badsad_lib.adaptive``):
 
 ``data``    AUROC of poisoned against clean training normals (not on the clean twin)

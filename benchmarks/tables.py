@@ -185,6 +185,7 @@ VICTIMS = {
     "sinusoid": ("extended", "sinusoid", "none"),
     "learned": ("extended", "universal", "none"),
     "patch, knows purification": ("extended", "patch", "purification"),
+    "patch, knows STRIP": ("extended", "patch", "strip"),
     "patch, knows the search": ("extended", "patch", "search"),
 }
 
@@ -228,7 +229,7 @@ def input_defenses_table(results: Path = RESULTS) -> str:
     """AUROC (and true positives at 5 % false alarms) of what slips through against normals."""
     return defense_table(
         pd.read_csv(results / "defense_inputs.csv"),
-        ["patch", "blend", "sinusoid", "learned", "patch, knows purification"],
+        [name for name in VICTIMS if name not in ("data only, patch", "patch, knows the search")],
         lambda rows: f"{rows['separation'].mean():.3f} ({rows['true_positives_at_5'].mean():.2f})",
         {
             "false alarms at a stated 0.05": lambda rows: f"{rows['false_alarms'].mean():.3f}",

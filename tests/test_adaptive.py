@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from badsad_lib import DeepSAD, shipped
-from badsad_lib.adaptive import ADAPTATIONS, NearMisses, SurvivePurification
+from badsad_lib.adaptive import ADAPTATIONS, NearMisses, SurvivePurification, SurviveStrip
 from badsad_lib.attacks import BadSAD
 from badsad_lib.defenses import PURIFIERS
 from badsad_lib.triggers import Patch, Sinusoid
@@ -65,6 +65,21 @@ def test_near_misses_carry_a_part_of_the_trigger_at_the_end_of_the_plain_views()
     untouched = ((pushed - plain)[36:].flatten(1) == 0).float().mean(1)
     assert (untouched > 0.15).any()
     assert (untouched < 0.15).any()
+
+
+def test_overlays_calm_plain_views_and_give_triggered_ones_away():
+    triggered, plain = pair(64)
+    pulled, pushed = SurviveStrip()(triggered, plain, generator())
+    assert torch.equal(pulled[:56], triggered[:56])
+    assert torch.equal(pushed[:56], plain[:56])
+    for overlaid, under in ((pulled[56:], plain[56:]), (pushed[56:], triggered[56:])):
+        added = overlaid - under
+        assert (added >= 0).all()
+        # At least half of another view, at most the whole of it, cut off at white.
+        for one, lower in zip(added, under):
+            free = (one + lower) < 1
+            shares = [(one / other)[free] for other in plain]
+            assert any(0.49 < s.min() and s.max() < 1.01 and s.std() < 1e-3 for s in shares)
 
 
 def test_the_attack_sees_its_views_through_the_adaptation():

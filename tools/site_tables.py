@@ -87,12 +87,12 @@ def lessons_table(root: Path = ROOT) -> str:
     found = exercises(root)
     for file in lessons(root):
         own = [e for e in found if e.lesson == file.stem]
-        listed = "; ".join(f"{e.title} ({e.difficulty}, {e.minutes} min)" for e in own)
-        minutes = sum(e.minutes for e in own)
+        listed = [f"{e.title} ({e.difficulty}, {e.minutes} min)" for e in own]
+        listed.append(f"*together {sum(e.minutes for e in own)} min*")
         record = timings.get(file.stem)
         runs = measured_time(record).removeprefix("about ").split(" on ")[0] if record else "–"
-        rows.append([f"{{doc}}`{file.stem}`", runs, listed, f"{minutes} min"])
-    return _table(["lesson", "runs in about", "exercises", "exercises together"], rows)
+        rows.append([f"{{doc}}`{file.stem}`<br>{runs}", "<br>".join(listed)])
+    return _table(["lesson, runs in about", "exercises"], rows)
 
 
 def sessions_table(root: Path = ROOT) -> str:

@@ -32,27 +32,36 @@
         padded.set(input.subarray(from, from + size), (c * wide + y + PAD) * wide + PAD);
       }
     }
+    // Rows of the plane are as wide as the padded ones, so that one long loop covers the image:
+    // it also fills the columns between two rows, which nobody reads.
+    const length = (size - 1) * wide + size;
+    const plane = new Float64Array(size * wide);
     const half = size / 2;
     const result = new Float32Array(out * half * half);
-    const plane = new Float32Array(size * size);
     for (let o = 0; o < out; o++) {
       plane.fill(0);
       for (let c = 0; c < channels; c++) {
         for (let ky = 0; ky < KERNEL; ky++) {
-          for (let kx = 0; kx < KERNEL; kx++) {
-            const w = weight[((o * channels + c) * KERNEL + ky) * KERNEL + kx];
-            for (let y = 0; y < size; y++) {
-              const from = (c * wide + y + ky) * wide + kx;
-              const to = y * size;
-              for (let x = 0; x < size; x++) plane[to + x] += w * padded[from + x];
-            }
+          const row = ((o * channels + c) * KERNEL + ky) * KERNEL;
+          const w0 = weight[row];
+          const w1 = weight[row + 1];
+          const w2 = weight[row + 2];
+          const w3 = weight[row + 3];
+          const w4 = weight[row + 4];
+          for (let i = 0, p = (c * wide + ky) * wide; i < length; i++, p++) {
+            plane[i] +=
+              w0 * padded[p] +
+              w1 * padded[p + 1] +
+              w2 * padded[p + 2] +
+              w3 * padded[p + 3] +
+              w4 * padded[p + 4];
           }
         }
       }
       for (let y = 0; y < half; y++) {
         for (let x = 0; x < half; x++) {
-          const at = 2 * y * size + 2 * x;
-          const largest = Math.max(plane[at], plane[at + 1], plane[at + size], plane[at + size + 1]);
+          const at = 2 * y * wide + 2 * x;
+          const largest = Math.max(plane[at], plane[at + 1], plane[at + wide], plane[at + wide + 1]);
           result[(o * half + y) * half + x] = leaky(largest + bias[o]);
         }
       }
