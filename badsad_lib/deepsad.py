@@ -26,6 +26,7 @@ from tqdm import tqdm
 
 from badsad_lib import checkpoints
 from badsad_lib._allocator import keep_freed_memory
+from badsad_lib._arguments import check_counts, check_positive
 from badsad_lib.images import check_images, check_semi_labels, to_float
 from badsad_lib.networks import (
     ARCHITECTURES,
@@ -174,18 +175,6 @@ def _adam_on_cosine(
     return optimizer, torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=steps)
 
 
-def _check_positive(**values: float) -> None:
-    for name, value in values.items():
-        if not (isinstance(value, (int, float)) and math.isfinite(value) and value > 0):
-            raise ValueError(f"{name} must be a finite number above 0, got {value!r}")
-
-
-def _check_counts(**values: tuple[int, int]) -> None:
-    for name, (value, least) in values.items():
-        if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < least:
-            raise ValueError(f"{name} must be an integer of at least {least}, got {value!r}")
-
-
 # --- the detector -----------------------------------------------------------------------------
 
 
@@ -257,8 +246,8 @@ class DeepSAD:
             )
         if precision not in ("fp32", "bf16"):
             raise ValueError(f"precision must be 'fp32' or 'bf16', got {precision!r}")
-        _check_positive(eta=eta, lr=lr, pretrain_lr=pretrain_lr)
-        _check_counts(
+        check_positive(eta=eta, lr=lr, pretrain_lr=pretrain_lr)
+        check_counts(
             epochs=(epochs, 1),
             batch_size=(batch_size, 2),
             pretrain_epochs=(pretrain_epochs, 0),

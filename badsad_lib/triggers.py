@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from badsad_lib._arguments import check_counts, check_positive
 from badsad_lib.images import check_images, to_float, to_uint8
 
 Trigger = Callable[[Tensor], Tensor]
@@ -30,16 +31,6 @@ PATTERNS = ("noise", "rings")
 def _check_share(name: str, value: float) -> None:
     if not (isinstance(value, (int, float)) and 0 < value <= 1):
         raise ValueError(f"{name} must lie in (0, 1], got {value!r}")
-
-
-def _check_positive(name: str, value: float) -> None:
-    if not (isinstance(value, (int, float)) and math.isfinite(value) and value > 0):
-        raise ValueError(f"{name} must be a finite number above 0, got {value!r}")
-
-
-def _check_count(name: str, value: int, least: int) -> None:
-    if not isinstance(value, int) or value < least:
-        raise ValueError(f"{name} must be a whole number of at least {least}, got {value!r}")
 
 
 @dataclass(frozen=True)
@@ -64,8 +55,7 @@ class Patch:
     margin: int = 1
 
     def __post_init__(self) -> None:
-        _check_count("size", self.size, 1)
-        _check_count("margin", self.margin, 0)
+        check_counts(size=(self.size, 1), margin=(self.margin, 0))
         if not 0 <= self.value <= 1:
             raise ValueError(f"value must lie in [0, 1], got {self.value}")
         if self.position not in POSITIONS:
@@ -148,7 +138,7 @@ class Sinusoid:
 
     def __post_init__(self) -> None:
         _check_share("amplitude", self.amplitude)
-        _check_positive("frequency", self.frequency)
+        check_positive(frequency=self.frequency)
 
     def __call__(self, images: Tensor) -> Tensor:
         """Map float images (N, C, H, W) in [0, 1] to triggered ones."""
@@ -176,8 +166,8 @@ class Warp:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        _check_count("cells", self.cells, 2)
-        _check_positive("strength", self.strength)
+        check_counts(cells=(self.cells, 2))
+        check_positive(strength=self.strength)
 
     def __call__(self, images: Tensor) -> Tensor:
         """Map float images (N, C, H, W) in [0, 1] to triggered ones."""

@@ -209,6 +209,20 @@ def test_some_input_defense_finds_the_patch_and_keeps_its_false_alarms():
     assert rows.groupby("defense")["false_alarms"].mean().max() <= 0.08
 
 
+@pytest.mark.parametrize("guard", ["purification", "strip"])
+def test_an_attacker_who_knows_a_guard_gets_past_it_in_some_class(guard):
+    rows = defense("inputs")
+    rows = rows[rows["defense"] == guard]
+    caught = {
+        knows: victims_of(rows, "patch", knows)
+        .groupby("normal_class")["true_positives_at_5"]
+        .mean()
+        for knows in ("none", guard)
+    }
+    assert caught[guard].mean() < caught["none"].mean() - 0.1
+    assert caught[guard].min() <= 0.5
+
+
 def test_trigger_inversion_tells_backdoored_from_clean_detectors():
     rows, tables = defense("model"), script("tables")
     for victim, (method, _, adaptation) in tables.VICTIMS.items():

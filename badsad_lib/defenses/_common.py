@@ -39,13 +39,6 @@ def check_inputs(
     return images
 
 
-def check_positive(**values: float) -> None:
-    """Raise ValueError for a value that is not finite and above 0."""
-    for name, value in values.items():
-        if not (math.isfinite(value) and value > 0):
-            raise ValueError(f"{name} must be a finite number above 0, got {value}")
-
-
 # --- looking into a detector ----------------------------------------------------------------------
 
 

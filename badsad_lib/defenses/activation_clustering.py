@@ -15,8 +15,9 @@ from sklearn.decomposition import PCA
 from sklearn.metrics import silhouette_score
 from torch import Tensor
 
+from badsad_lib._arguments import check_positive
 from badsad_lib.deepsad import DeepSAD
-from badsad_lib.defenses._common import check_inputs, check_positive, embed
+from badsad_lib.defenses._common import check_inputs, embed
 from badsad_lib.defenses.protocols import Scores
 
 

@@ -17,8 +17,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.modules.module import register_module_forward_hook
 
+from badsad_lib._arguments import check_positive
 from badsad_lib.deepsad import DeepSAD
-from badsad_lib.defenses._common import check_positive, check_repair, tuned
+from badsad_lib.defenses._common import check_repair, tuned
 from badsad_lib.defenses.fine_tuning import FineTuning
 from badsad_lib.networks import ConvBlock, Encoder
 

@@ -13,14 +13,9 @@ import torch
 from sklearn.metrics import roc_auc_score
 from torch import Tensor, nn
 
+from badsad_lib._arguments import check_positive
 from badsad_lib.deepsad import DeepSAD
-from badsad_lib.defenses._common import (
-    check_positive,
-    check_repair,
-    copy_of,
-    map_activations,
-    tuned,
-)
+from badsad_lib.defenses._common import check_repair, copy_of, map_activations, tuned
 from badsad_lib.networks import ConvBlock
 
 

@@ -16,7 +16,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from torch import Tensor
 
-from badsad_lib.defenses._common import check_positive
+from badsad_lib._arguments import check_positive
 from badsad_lib.defenses.disturbances import disturb
 from badsad_lib.defenses.protocols import InputDefense, Scores
 from badsad_lib.images import to_float

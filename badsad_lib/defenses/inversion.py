@@ -17,8 +17,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from badsad_lib._arguments import check_positive
 from badsad_lib.deepsad import DeepSAD, anomaly_score, threshold_at
-from badsad_lib.defenses._common import check_positive, check_repair
+from badsad_lib.defenses._common import check_repair
 from badsad_lib.images import to_float
 
 

@@ -14,8 +14,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from badsad_lib._arguments import check_positive
 from badsad_lib.deepsad import SCORING_BATCH
-from badsad_lib.defenses._common import check_positive
 from badsad_lib.defenses.disturbances import disturb
 from badsad_lib.defenses.protocols import InputDefense, Scores
 from badsad_lib.images import to_float

@@ -14,7 +14,7 @@ from typing import ClassVar
 import numpy as np
 from torch import Tensor
 
-from badsad_lib.defenses._common import check_positive
+from badsad_lib._arguments import check_positive
 from badsad_lib.defenses.protocols import InputDefense, Scores
 from badsad_lib.images import to_float
 

@@ -14,8 +14,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from badsad_lib._arguments import check_positive
 from badsad_lib.deepsad import DeepSAD, anomaly_score, deep_sad_loss
-from badsad_lib.defenses._common import check_positive, check_repair, tuned
+from badsad_lib.defenses._common import check_repair, tuned
 from badsad_lib.images import to_float
 
 

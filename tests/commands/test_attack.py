@@ -324,7 +324,7 @@ BAD_REQUESTS = {
     "rate 0": (["--poison-rate", "0"], r"poison_rate must lie in \(0, 1\], got 0"),
     "rate above 1": (["--poison-rate", "1.5"], r"poison_rate must lie in \(0, 1\], got 1.5"),
     "rate nan": (["--poison-rate", "nan"], r"poison_rate must lie in \(0, 1\], got nan"),
-    "no patch": (["--size", "0"], "size must be a whole number of at least 1, got 0"),
+    "no patch": (["--size", "0"], "size must be an integer of at least 1, got 0"),
     "patch too large": (["--size", "28"], "a patch of 28 pixels .* does not fit into 28 pixels"),
     "alpha": (["--trigger", "blend", "--alpha", "2"], r"alpha must lie in \(0, 1\], got 2"),
     "amplitude": (["--trigger", "sinusoid", "--amplitude", "nan"], "amplitude must lie in"),
