@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from threading import get_ident
 from typing import Any
 
 import torch
@@ -46,12 +47,14 @@ class Teacher:
     @contextmanager
     def listening(self) -> Iterator[None]:
         """Take down what goes into and out of each convolution block in training."""
+        here = get_ident()
 
         def note(block: nn.Module, inputs: tuple[Any, ...], output: Tensor) -> None:
-            if isinstance(block, ConvBlock) and block.training:
+            if isinstance(block, ConvBlock) and block.training and get_ident() == here:
                 self.heard.append((inputs[0], output))
 
-        # The detector makes its encoder itself, so there is none yet to hang a hook on.
+        # The detector makes its encoder itself, so there is none yet to hang a hook on. This one
+        # hears every module of the process: what other threads train is none of its business.
         hook = register_module_forward_hook(note)
         try:
             yield

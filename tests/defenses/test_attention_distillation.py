@@ -1,5 +1,7 @@
 """Attention maps by their definition, and what their distance costs."""
 
+from threading import Thread
+
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -49,3 +51,15 @@ def test_the_teacher_does_not_hear_itself_and_stops_when_told():
     encoder(trusted())
     assert teacher.heard == []
     assert len(teacher.views(0)) == 0
+
+
+def test_the_teacher_does_not_hear_what_another_thread_trains():
+    teacher, encoder = Teacher(tiny().encoder_, weight=1.0), make_encoder("mnist").train()
+    with teacher.listening():
+        other = Thread(target=encoder, args=(trusted(),))
+        other.start()
+        other.join()
+    assert teacher.heard == []
+    with teacher.listening():
+        encoder(trusted())
+    assert len(teacher.heard) == len(encoder.blocks)
