@@ -35,7 +35,7 @@ ALIGNMENTS = ("mean", "mmd", "sliced", "gaussian")
 
 
 def alignment_loss(poisoned: Tensor, normal: Tensor, kind: str = "mean") -> Tensor:
-    """How far the distribution of poisoned latents lies from that of normal ones.
+    """How far poisoned latents lie from normal ones, as distributions: scalar, 0 for equal ones.
 
     Parameters
     ----------
@@ -48,11 +48,6 @@ def alignment_loss(poisoned: Tensor, normal: Tensor, kind: str = "mean") -> Tens
         covariance. ``sliced``: squared sliced 2-Wasserstein distance, over 64 fixed
         directions. ``mmd``: squared maximum mean discrepancy (Gretton et al., JMLR
         2012), Gaussian kernel, median heuristic.
-
-    Returns
-    -------
-    Tensor
-        Scalar, at least 0, and 0 for identical samples.
     """
     normal = normal.detach()
     if kind == "mean":
