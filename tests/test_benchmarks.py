@@ -49,12 +49,23 @@ def test_a_changed_result_would_change_the_readme(tmp_path):
 def test_the_detector_table_is_complete_and_above_its_floors(detector):
     protocols = script("detector_grid").PROTOCOLS
     assert {"course", "full", "hard"} <= set(detector["protocol"]) <= set(protocols)
-    for _, rows in detector.groupby("protocol"):
+    for _, rows in detector.groupby(["protocol", "seed"]):
         assert sorted(rows["normal_class"]) == list(range(10))
     mean = detector.groupby("protocol")["auroc"].mean()
+    assert mean["hard tuned"] >= 0.927
     assert mean["full"] >= 0.970
     assert mean["course"] >= 0.955
     assert mean["hard"] >= 0.915
+
+
+def test_the_tuned_protocol_takes_what_validation_images_chose(detector):
+    choice, grid = script("detector_choice"), script("detector_grid")
+    runs = pd.read_csv(BENCHMARKS / "results" / "detector_choice.csv")
+    asked = pd.DataFrame(choice.settings())
+    assert len(runs.merge(asked)) == len(asked) == len(runs)
+    assert grid.PARAMETERS["hard tuned"] == {"epochs": choice.EPOCHS, **choice.best(runs)}
+    tuned = detector[detector["protocol"] == "hard tuned"]
+    assert set(zip(tuned["lr"], tuned["batch_size"])) == {tuple(choice.best(runs).values())}
 
 
 @pytest.mark.slow

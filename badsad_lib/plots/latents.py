@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from sklearn.neighbors import NearestNeighbors
 from tqdm import TqdmWarning
 
 from badsad_lib.plots.look import INK, WIDTH, book_look, check_some, new_axes, rgb, styles_of
@@ -33,10 +34,24 @@ def umap_coordinates(latents: ArrayLike, *, seed: int = 0, neighbors: int = 15) 
         raise ValueError(
             f"latents must have shape (N, D) with N above {neighbors}, got {points.shape}"
         )
+    # The exact neighbors, which umap would seek itself with code that it first has to compile:
+    # this way the first call takes less than half the time.
+    search = NearestNeighbors(n_neighbors=neighbors, algorithm="brute").fit(points)
+    distances, indices = search.kneighbors(points)
     # One job is what a fixed seed means to umap anyway; saying so spares its warning. It starts
     # from the principal components: the usual start complains about groups far apart.
-    reducer = UMAP(n_neighbors=neighbors, init="pca", random_state=seed, n_jobs=1)
-    return np.asarray(reducer.fit_transform(points))
+    reducer = UMAP(
+        n_neighbors=neighbors,
+        init="pca",
+        random_state=seed,
+        n_jobs=1,
+        precomputed_knn=(indices, distances),
+        force_approximation_algorithm=True,
+    )
+    with warnings.catch_warnings():
+        # No point is added to the map later on.
+        warnings.filterwarnings("ignore", "precomputed_knn.*transform", UserWarning)
+        return np.asarray(reducer.fit_transform(points))
 
 
 def latent_maps(maps: Mapping[str, ArrayLike], groups: Sequence[str] | NDArray[np.str_]) -> Figure:
