@@ -24,18 +24,18 @@ def umap_coordinates(latents: ArrayLike, *, seed: int = 0, neighbors: int = 15) 
     neither places nor distances mean the same on both. Source: McInnes, Healy, Melville,
     arXiv 1802.03426. The first call of a session takes longer, because umap compiles itself.
     """
-    with warnings.catch_warnings():
-        # umap asks tqdm for a notebook's widgets, which it then does not use.
-        warnings.simplefilter("ignore", TqdmWarning)
-        from umap import UMAP
-
     points = np.asarray(latents, dtype=np.float32)
     if points.ndim != 2 or len(points) <= neighbors:
         raise ValueError(
             f"latents must have shape (N, D) with N above {neighbors}, got {points.shape}"
         )
+    with warnings.catch_warnings():
+        # umap asks tqdm for a notebook's widgets, which it then does not use.
+        warnings.simplefilter("ignore", TqdmWarning)
+        from umap import UMAP
+
     # The exact neighbors, which umap would seek itself with code that it first has to compile:
-    # this way the first call takes less than half the time.
+    # this way the first call takes about half the time.
     search = NearestNeighbors(n_neighbors=neighbors, algorithm="brute").fit(points)
     distances, indices = search.kneighbors(points)
     # One job is what a fixed seed means to umap anyway; saying so spares its warning. It starts
