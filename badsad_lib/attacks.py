@@ -35,7 +35,7 @@ ALIGNMENTS = ("mean", "mmd", "sliced", "gaussian")
 
 
 def alignment_loss(poisoned: Tensor, normal: Tensor, kind: str = "mean") -> Tensor:
-    """How far poisoned latents lie from normal ones, as distributions: scalar, 0 for equal ones.
+    """Distance of two distributions of latents: a scalar, at least 0, and 0 for equal ones.
 
     Parameters
     ----------

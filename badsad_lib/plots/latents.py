@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from sklearn.neighbors import NearestNeighbors
 from tqdm import TqdmWarning
 
 from badsad_lib.plots.look import INK, WIDTH, book_look, check_some, new_axes, rgb, styles_of
@@ -32,6 +31,7 @@ def umap_coordinates(latents: ArrayLike, *, seed: int = 0, neighbors: int = 15) 
     with warnings.catch_warnings():
         # umap asks tqdm for a notebook's widgets, which it then does not use.
         warnings.simplefilter("ignore", TqdmWarning)
+        from sklearn.neighbors import NearestNeighbors
         from umap import UMAP
 
     # The exact neighbors, which umap would seek itself with code that it first has to compile:

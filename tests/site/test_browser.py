@@ -18,21 +18,26 @@ KNOWN_VIOLATIONS = Counter({"label-content-name-mismatch": 2, "region": 1})
 # docutils gives the entries of a bibliography roles that ARIA has since withdrawn.
 NOT_OURS = {"exclude": [[".citation-list"]]}
 # The contrast of text takes axe most of its time, and a page has thousands of words of code in
-# a dozen colors. So it is shown the first that can be seen of each kind: alike in color, size,
-# weight and ground.
+# a dozen colors. So it is shown the first of each kind, with all that shines through it or lies
+# beneath. A hidden word or a single letter is no first: axe itself passes over those.
 MARK_TWINS = """() => {
-    const seen = new Set();
+    const grounds = new Map();
     const ground = element => {
-        const color = getComputedStyle(element).backgroundColor;
-        return color === 'rgba(0, 0, 0, 0)' && element.parentElement
-            ? ground(element.parentElement) : color;
+        if (!element) return '';
+        if (!grounds.has(element)) {
+            const style = getComputedStyle(element);
+            const own = [style.backgroundColor, style.backgroundImage, style.opacity].join();
+            const plain = own === 'rgba(0, 0, 0, 0),none,1';
+            grounds.set(element, (plain ? '' : own) + ground(element.parentElement));
+        }
+        return grounds.get(element);
     };
+    const seen = new Set();
     for (const leaf of document.querySelectorAll('main *:not(:has(*))')) {
-        if (!leaf.checkVisibility()) continue;
-        const style = getComputedStyle(leaf);
-        const kind = [style.color, style.fontSize, style.fontWeight, style.opacity, ground(leaf)];
-        if (seen.has(kind.join())) leaf.dataset.twin = '';
-        seen.add(kind.join());
+        const { color, fontSize, fontWeight, textShadow } = getComputedStyle(leaf);
+        const kind = [color, fontSize, fontWeight, textShadow, ground(leaf)].join();
+        if (seen.has(kind)) leaf.dataset.twin = '';
+        else if (leaf.checkVisibility() && leaf.textContent.trim().length > 1) seen.add(kind);
     }
 }"""
 SKIP_TWINS = """
@@ -110,6 +115,8 @@ def check_page(visit: Visit, scheme: str) -> None:
         ('<span class="math"></span>', "not typeset"),
         ('<img src="data:image/gif;base64,R0lGODlhAQABAAAAACw=">', "image-alt"),
         ('<p><i>one</i> <i>two</i> <i style="color: #ccc">three</i>', "color-contrast"),
+        ('<p style="color: #ccc"><i>=</i> <i hidden>two</i> <i>three</i>', "color-contrast"),
+        ('<p><i>one</i> <b style="opacity: 0.3"><i>three</i></b>', "color-contrast"),
         ('<div style="width: 500px">wide</div>', "too wide"),
     ],
 )
