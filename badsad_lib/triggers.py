@@ -82,6 +82,54 @@ class Patch:
 
 
 @dataclass(frozen=True)
+class Border:
+    """A frame along the edge of the image, inverted or of one gray level.
+
+    What changes lies at the margin, so the object itself stays as it is; and a frame
+    passes every side of the image, so that many features of a detector see it.
+
+    Parameters
+    ----------
+    width
+        Of the frame, in pixels.
+    strength
+        Share of the new pixels in (0, 1]: the result is
+        (1 - strength) * image + strength * new. At 1 the frame is fully drawn, at a
+        quarter it is faint.
+    value
+        Gray level in [0, 1] of the new pixels; None, the default, inverts the image's own.
+    margin
+        Pixels between the frame and the edge of the image.
+    """
+
+    width: int = 1
+    strength: float = 1.0
+    value: float | None = None
+    margin: int = 0
+
+    def __post_init__(self) -> None:
+        check_counts(width=(self.width, 1), margin=(self.margin, 0))
+        _check_share("strength", self.strength)
+        if self.value is not None and not 0 <= self.value <= 1:
+            raise ValueError(f"value must lie in [0, 1] or be None, got {self.value!r}")
+
+    def __call__(self, images: Tensor) -> Tensor:
+        """Map float images (N, C, H, W) in [0, 1] to triggered ones."""
+        height, width = images.shape[2:]
+        outer, inner = self.margin, self.margin + self.width
+        if 2 * inner > min(height, width):
+            raise ValueError(
+                f"a frame of {self.width} pixels with margin {self.margin} does not fit "
+                f"into {height}x{width} pixels"
+            )
+        frame = torch.zeros(height, width, dtype=torch.bool, device=images.device)
+        frame[outer : height - outer, outer : width - outer] = True
+        frame[inner : height - inner, inner : width - inner] = False
+        new = 1 - images if self.value is None else torch.full_like(images, self.value)
+        return torch.where(frame, torch.lerp(images, new, self.strength), images)
+
+
+@dataclass(frozen=True)
 class Blend:
     """A whole-image pattern, mixed in (Blended attack, Chen et al., arXiv 1712.05526).
 

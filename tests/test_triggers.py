@@ -14,6 +14,7 @@ from badsad_lib.triggers import (
     PATTERNS,
     POSITIONS,
     Blend,
+    Border,
     Patch,
     Sinusoid,
     Universal,
@@ -25,7 +26,7 @@ from badsad_lib.triggers import (
     stealth,
 )
 
-KINDS = ("patch", "blend", "sinusoid", "warp", "universal")
+KINDS = ("patch", "border", "blend", "sinusoid", "warp", "universal")
 
 
 def noise(shape, seed=0, low=0.0, high=1.0) -> torch.Tensor:
@@ -57,6 +58,13 @@ def triggers(draw, kind, shape):
             value=draw(st.floats(0, 1)),
             position=draw(st.sampled_from(POSITIONS)),
             margin=draw(st.integers(0, 3)),
+        )
+    if kind == "border":
+        return Border(
+            width=draw(st.integers(1, 3)),
+            strength=draw(st.floats(0.1, 1)),
+            value=draw(st.none() | st.floats(0, 1)),
+            margin=draw(st.integers(0, 2)),
         )
     if kind == "blend":
         alpha, pattern = draw(st.floats(0.05, 1)), draw(st.sampled_from(PATTERNS))
@@ -123,6 +131,7 @@ def test_a_trigger_survives_eight_bits(kind, data):
     ("trigger", "text"),
     [
         (Patch(), "Patch(size=3, value=1.0, position='bottom-right', margin=1)"),
+        (Border(), "Border(width=1, strength=1.0, value=None, margin=0)"),
         (Blend(), "Blend(alpha=0.2, pattern='noise', seed=0)"),
         (Sinusoid(0.5), "Sinusoid(amplitude=0.5, frequency=6.0)"),
         (Warp(), "Warp(cells=4, strength=0.5, seed=0)"),
@@ -176,6 +185,45 @@ def test_a_patch_fits_up_to_the_last_pixel_and_no_further():
         Patch(10, margin=2)(white)
     with pytest.raises(ValueError, match="patch of 12 pixels with margin 0 does not fit into 11"):
         Patch(12, position="center")(white)
+
+
+@some
+@given(st.data())
+def test_a_border_changes_its_frame_by_its_share_and_nothing_else(data):
+    batch = data.draw(images())
+    trigger = data.draw(triggers("border", batch.shape))
+    height, width = batch.shape[2:]
+    rows = torch.arange(height).view(-1, 1).expand(height, width)
+    columns = torch.arange(width).view(1, -1).expand(height, width)
+    # How many pixels away the nearest edge is.
+    depth = torch.stack([rows, height - 1 - rows, columns, width - 1 - columns]).amin(0)
+    frame = (depth >= trigger.margin) & (depth < trigger.margin + trigger.width)
+
+    after = trigger(batch)
+    assert torch.equal(after[:, :, ~frame], batch[:, :, ~frame])
+    old = batch[:, :, frame]
+    new = 1 - old if trigger.value is None else torch.full_like(old, trigger.value)
+    expected = (1 - trigger.strength) * old + trigger.strength * new
+    torch.testing.assert_close(after[:, :, frame], expected, rtol=0, atol=1e-6)
+
+
+def test_the_default_border_inverts_the_outermost_pixels():
+    after = Border()(torch.zeros(1, 1, 28, 28))
+    assert float(after.sum()) == 4 * 27
+    assert float(after[:, :, 1:-1, 1:-1].sum()) == 0
+    assert torch.equal(Border()(after), torch.zeros(1, 1, 28, 28))
+    further_in = Border(margin=1)(torch.zeros(1, 1, 28, 28))
+    assert float(further_in.sum()) == 4 * 25
+    assert not (further_in * after).any()
+
+
+def test_a_border_fits_up_to_the_middle_and_no_further():
+    black = torch.zeros(1, 1, 28, 12)
+    assert float(Border(width=6)(black).sum()) == black.numel()
+    assert float(Border(width=1, margin=5)(black).sum()) == 2 * 18
+    for trigger in (Border(width=7), Border(width=1, margin=6)):
+        with pytest.raises(ValueError, match=r"frame of . pixels .* does not fit into 28x12"):
+            trigger(black)
 
 
 @some
@@ -301,6 +349,10 @@ def test_a_universal_pattern_out_of_bounds_is_refused(value):
         *((Patch, {"margin": v}) for v in (-1, 0.5)),
         *((Patch, {"value": v}) for v in (-0.1, 1.1, 255, math.nan)),
         (Patch, {"position": "middle"}),
+        *((Border, {"width": v}) for v in (0, -1, 1.5, "1")),
+        *((Border, {"margin": v}) for v in (-1, 0.5)),
+        *((Border, {"strength": v}) for v in (0, -0.1, 1.1, math.nan, "1")),
+        *((Border, {"value": v}) for v in (-0.1, 1.1, 255, math.nan)),
         *((Blend, {"alpha": v}) for v in (0, -0.2, 1.5, math.nan, "0.2")),
         (Blend, {"pattern": "hello kitty"}),
         *((Sinusoid, {"amplitude": v}) for v in (0, -0.1, 20, math.nan, None)),
