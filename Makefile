@@ -22,7 +22,7 @@ export IPYTHONDIR := $(CURDIR)/_build/ipython
 one_thread := OMP_NUM_THREADS=1 NUMBA_NUM_THREADS=1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup book test test-fast lint execute labs lab detectors serve bench clean
+.PHONY: help setup book test test-fast lint pins execute labs lab detectors serve bench clean
 
 help: ## list the targets
 	@echo "make TARGET, with TARGET one of"
@@ -48,6 +48,9 @@ test-fast: lint ## lint and unit tests, without notebooks, site and browser
 lint: setup ## ruff and mypy
 	$(PY) -m ruff check .
 	$(PY) -m mypy
+
+pins: setup ## resolve the pins for every Python and platform promised (asks the package index)
+	$(PY) -m tools.pins
 
 execute: setup ## run the lessons, store outputs and seconds in place
 	$(PY) -m tools.execute $(LESSON)
