@@ -122,10 +122,12 @@ def test_the_attack_reaches_its_floors_and_its_controls_stay_low():
     rows = rows[rows["method"] == "extended"]
     by = rows.groupby(["trigger", "poison_rate"])
     asr = by["asr"].mean()
-    assert {("patch", 0.1), ("blend", 0.1), ("sinusoid", 0.1)} <= set(asr.index)
-    for key in set(ASR_FLOORS) & set(asr.index):
-        assert asr[key] >= ASR_FLOORS[key], key
+    assert set(ASR_FLOORS) <= set(asr.index)
+    for key, floor in ASR_FLOORS.items():
+        assert asr[key] >= floor, key
     patch = rows[(rows["trigger"] == "patch") & (rows["poison_rate"] == 0.1)]
+    controls = ["control_asr", "sham_asr", "asr_turned", "asr_noise", "asr_rings"]
+    assert patch[controls].notna().all(axis=None)  # a mean leaves out what is missing
     assert patch.groupby("normal_class")["asr"].mean().min() >= 0.75
     assert patch["auroc_drop"].mean() <= 0.010
     assert patch["detection_drop"].mean() <= 0.03
@@ -135,7 +137,8 @@ def test_the_attack_reaches_its_floors_and_its_controls_stay_low():
     for control in ("turned", "noise", "rings"):
         assert patch[f"asr_{control}"].mean() <= 0.15
     learned = rows[rows["trigger"] == "universal"]
-    assert not len(learned) or (learned["asr"] - learned["perturbation_asr"]).mean() >= 0.1
+    assert learned["perturbation_asr"].notna().all()
+    assert (learned["asr"] - learned["perturbation_asr"]).mean() >= 0.1
 
 
 # One quick row of each file. Bands are wide enough for another processor.
@@ -240,9 +243,14 @@ def test_an_attacker_who_knows_a_guard_gets_past_it_in_some_class(guard):
 
 def test_trigger_inversion_tells_backdoored_from_clean_detectors():
     rows, tables = defense("model"), script("tables")
-    for victim, (method, _, adaptation) in tables.VICTIMS.items():
-        if (method, adaptation) == ("extended", "none"):
-            assert tables.separation_of_sizes(rows, victim) >= 0.95, victim
+    victims = {
+        victim: trigger
+        for victim, (method, trigger, adaptation) in tables.VICTIMS.items()
+        if (method, adaptation) == ("extended", "none")
+    }
+    assert {"patch", "blend", "sinusoid"} <= set(victims.values())
+    for victim in victims:
+        assert tables.separation_of_sizes(rows, victim) >= 0.95, victim
     assert 0.2 <= tables.separation_of_sizes(rows, "data only, patch") <= 0.9
 
 
