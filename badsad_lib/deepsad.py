@@ -28,6 +28,7 @@ from badsad_lib import checkpoints
 from badsad_lib._allocator import keep_freed_memory
 from badsad_lib._arguments import check_counts, check_positive
 from badsad_lib.images import check_images, check_semi_labels, to_float
+from badsad_lib.metrics import threshold_at
 from badsad_lib.networks import (
     ARCHITECTURES,
     Decoder,
@@ -80,16 +81,6 @@ def init_center(latents: Tensor, eps: float = 0.1) -> Tensor:
     center = latents.mean(dim=0)
     away = torch.where(center < 0, -eps, eps).to(center)
     return torch.where(center.abs() < eps, away, center)
-
-
-def threshold_at(scores: np.ndarray | Tensor, quantile: float) -> float:
-    """Score below which a share ``quantile`` in (0, 1) of ``scores`` (N,) lies."""
-    if not 0 < quantile < 1:
-        raise ValueError(f"quantile must lie in (0, 1), got {quantile}; 0.95 is usual")
-    values = np.asarray(scores, dtype=np.float64)
-    if values.size == 0:
-        raise ValueError("scores must not be empty: a threshold needs held-out normal images")
-    return float(np.quantile(values, quantile))
 
 
 class ExtraLoss(Protocol):

@@ -1,39 +1,16 @@
-"""What a detector is worth, and what a backdoor in it does. Higher scores are more anomalous.
+"""What scores are worth: pure functions of arrays. Higher scores are more anomalous.
 
-An attack's numbers mean little alone. A detector that has gone blind lets every
-triggered anomaly pass; a trigger that covers half the image hides anything from
-anyone. So :func:`backdoor_report` measures the attack beside its controls.
+They know no detector; :mod:`badsad_lib.report` scores one and asks them.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
-import torch
 from numpy.typing import ArrayLike, NDArray
 from sklearn.metrics import roc_auc_score
-from torch import Tensor
-
-from badsad_lib.deepsad import DeepSAD, threshold_at
-from badsad_lib.images import to_float
-from badsad_lib.perturbations import optimize_against
-from badsad_lib.splits import Split
-from badsad_lib.triggers import Blend, Trigger, apply_trigger, stealth
-
-__all__ = [
-    "BackdoorReport",
-    "attack_success_rate",
-    "auroc",
-    "backdoor_report",
-    "control_triggers",
-    "detection_rate",
-    "perturbation_asr",
-    "threshold_at",
-]
 
 Scores = NDArray[np.float64]
 QUANTILES = (0.90, 0.95, 0.99)
@@ -102,228 +79,62 @@ def attack_success_rate(
     return float(np.mean(after[flagged] <= threshold)) if flagged.any() else math.nan
 
 
-# --- controls ------------------------------------------------------------------------------------
+def threshold_at(scores: ArrayLike, quantile: float) -> float:
+    """Score below which a share ``quantile`` in (0, 1) of ``scores`` (N,) lies."""
+    if not 0 < quantile < 1:
+        raise ValueError(f"quantile must lie in (0, 1), got {quantile}; 0.95 is usual")
+    values = np.asarray(scores, dtype=np.float64)
+    if values.size == 0:
+        raise ValueError("scores must not be empty: a threshold needs held-out normal images")
+    return float(np.quantile(values, quantile))
 
 
-def _turned(trigger: Trigger) -> Trigger:
-    def turned(images: Tensor) -> Tensor:
-        # A quarter turn keeps the shape of square images only.
-        quarter = 1 if images.shape[2] == images.shape[3] else 2
-        return trigger(images.rot90(quarter, (2, 3))).rot90(-quarter, (2, 3))
-
-    return turned
-
-
-def _same_energy(trigger: Trigger, seed: int | None) -> Trigger:
-    def disturb(images: Tensor) -> Tensor:
-        _, channels, height, width = images.shape
-        if seed is None:
-            pattern = Blend(pattern="rings").draw(channels, height, width) * 2 - 1
-        else:
-            generator = torch.Generator().manual_seed(seed)
-            pattern = torch.randn(channels, height, width, generator=generator)
-        pattern = pattern.to(images)
-        energy = (trigger(images.clone()) - images).flatten(1).norm(dim=1).view(-1, 1, 1, 1)
-        return (images + pattern / pattern.norm() * energy).clamp(0, 1)
-
-    return disturb
-
-
-def control_triggers(trigger: Trigger) -> dict[str, Trigger]:
-    """Triggers that ``trigger`` must not be confused with, each derived from it.
-
-    ``turned``: the same, turned by a quarter (a patch lands in another corner, waves
-    run along rows). ``noise`` and ``rings``: another pattern that changes each
-    image by as much in the L2 norm.
-    """
-    return {
-        "turned": _turned(trigger),
-        "noise": _same_energy(trigger, seed=12345),
-        "rings": _same_energy(trigger, seed=None),
-    }
-
-
-def _same_change(trigger: Trigger, other: Trigger, images: Tensor) -> bool:
-    """Whether two triggers share more than half the energy of what they change."""
-    images = to_float(images[:64])
-    one, two = ((to_float(apply_trigger(t, images)) - images).flatten() for t in (trigger, other))
-    return bool(torch.cosine_similarity(one, two, dim=0).square() > 0.5)
-
-
-def perturbation_asr(
-    clean: DeepSAD, split: Split, epsilon: float, *, quantile: float = 0.95
-) -> float:
-    """ASR on the clean twin of the best pattern within ``epsilon``: what needs no backdoor.
-
-    The control for a learned trigger. The pattern is optimized on the labeled anomalies
-    (:func:`~badsad_lib.perturbations.optimize_against`) and measured on the test images.
-
-    Returns
-    -------
-    float
-        In [0, 1]; NaN where the split has no labeled anomalies to learn from.
-    """
-    known = split.train_images[split.train_labels == -1]
-    if len(known) == 0:
-        return math.nan
-    pattern = optimize_against(clean, known, epsilon=epsilon, seed=split.seed)
-    anomalies = split.test_images[split.test_is_anomaly]
-    return attack_success_rate(
-        clean.decision_function(anomalies),
-        clean.decision_function(apply_trigger(pattern, anomalies)),
-        threshold_at(clean.decision_function(split.val_images), quantile),
-    )
-
-
-# --- the report ----------------------------------------------------------------------------------
+# --- one detector at one threshold ----------------------------------------------------------------
 
 
 @dataclass(frozen=True)
-class BackdoorReport:
-    """Everything measured about one backdoored detector, at one threshold quantile.
+class Rates:
+    """What one detector does at one threshold. Shares in [0, 1]; NaN where nothing was measured."""
 
-    Rates are shares in [0, 1]. The threshold tau is the ``quantile`` of the
-    detector's own scores on held-out normal images.
-    """
-
-    quantile: float
     threshold: float
-    auroc: float  # the victim, clean test images
-    clean_auroc: float  # the clean twin
-    auroc_drop: float  # clean twin minus victim
-    detection_rate: float
-    detection_drop: float  # clean twin minus victim
-    false_alarms: float  # clean test normals above tau
-    triggered_false_alarms: float  # the same normals with the trigger
+    auroc: float
+    detection_rate: float  # anomalies above the threshold
+    false_alarms: float  # normals above it
     asr: float  # flagged anomalies that pass with the trigger
     asr_unconditional: float  # all anomalies that pass with the trigger
-    triggered_auroc: float  # clean normals against triggered anomalies
-    control_asr: float  # the same trigger on the clean twin
-    sham_asr: float  # the trigger on a twin backdoored with another one; NaN without one
-    other_asr: Mapping[str, float]  # other triggers on the victim; NaN: too like this one
-    asr_at: Mapping[float, float]  # ASR at each quantile of QUANTILES
-    psnr: float
-    ssim: float
-    linf: float
-
-    @property
-    def worst_other_asr(self) -> float:
-        """Highest ASR that a trigger reaches which the victim was not trained on."""
-        return max((v for v in self.other_asr.values() if not math.isnan(v)), default=math.nan)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return all of it as plain, nested Python values."""
-        return {**asdict(self), "other_asr": dict(self.other_asr), "asr_at": dict(self.asr_at)}
-
-    def to_row(self) -> dict[str, float]:
-        """Return all of it as one flat row of a table."""
-        row = {k: v for k, v in self.to_dict().items() if not isinstance(v, dict)}
-        row |= {f"asr_{name}": value for name, value in self.other_asr.items()}
-        row |= {f"asr_at_{round(q * 100)}": value for q, value in self.asr_at.items()}
-        return row
-
-    def __str__(self) -> str:
-        sham = "not measured" if math.isnan(self.sham_asr) else f"ASR {self.sham_asr:.3f}"
-        others = ", ".join(f"{name} {value:.3f}" for name, value in self.other_asr.items())
-        quantiles = ", ".join(f"{value:.3f} at {q:.2f}" for q, value in self.asr_at.items())
-        lines = {
-            "threshold": f"{self.threshold:.4f} ({self.quantile:.2f} quantile of held-out normals)",
-            "AUROC": f"{self.auroc:.4f} (clean twin {self.clean_auroc:.4f})",
-            "detection rate": f"{self.detection_rate:.3f} "
-            f"(clean twin {self.detection_rate + self.detection_drop:.3f})",
-            "false alarms": f"{self.false_alarms:.3f} "
-            f"(on triggered normals {self.triggered_false_alarms:.3f})",
-            "ASR": f"{self.asr:.3f} (of all anomalies {self.asr_unconditional:.3f})",
-            "ASR by quantile": quantiles,
-            "triggered AUROC": f"{self.triggered_auroc:.3f} (0.5: looks normal)",
-            "same trigger, clean twin": f"ASR {self.control_asr:.3f}",
-            "other triggers, victim": f"ASR {others}",
-            "trigger on sham twin": sham,
-            "visibility": f"PSNR {self.psnr:.1f} dB, SSIM {self.ssim:.3f}, L-inf {self.linf:.3f}",
-        }
-        return "\n".join(f"{name:<26}{text}" for name, text in lines.items())
+    triggered_auroc: float  # normals against triggered anomalies
 
 
-def backdoor_report(
-    victim: DeepSAD,
-    clean: DeepSAD,
-    split: Split,
-    trigger: Trigger,
+def rates(
+    normal_scores: ArrayLike,
+    anomaly_scores: ArrayLike,
+    triggered_scores: ArrayLike | None = None,
     *,
-    quantile: float = 0.95,
-    sham: DeepSAD | None = None,
-    other_triggers: Mapping[str, Trigger] | None = None,
-) -> BackdoorReport:
-    """Measure a backdoored detector beside its controls.
+    threshold: float,
+) -> Rates:
+    """AUROC, detection, false alarms and, with scores under a trigger, ASR of one detector.
 
     Parameters
     ----------
-    victim, clean
-        The detector under test, and its clean twin: same data, semi-labels,
-        pretraining, number of steps, ordinary objective.
-    split
-        Thresholds come from ``val_images``, everything else from the test images.
-    trigger
-        What the victim was trained on (an optimized trigger: with its pattern).
-    quantile
-        Of the held-out normal scores, in (0, 1).
-    sham
-        A twin attacked in the same way with another trigger, if there is one.
-    other_triggers
-        By name; :func:`control_triggers` by default. One that changes images in much the
-        same way as ``trigger`` (a quarter turn of a patch in the center) is no control: NaN.
+    normal_scores, anomaly_scores
+        1-D, not empty: clean normals and clean anomalies.
+    triggered_scores
+        The same anomalies with the trigger, in the same order. Without them what concerns
+        the trigger is NaN.
+    threshold
+        A score above it is an alarm, see :func:`threshold_at`.
     """
-    normal = split.test_images[~split.test_is_anomaly]
-    anomalies = split.test_images[split.test_is_anomaly]
-    triggered = apply_trigger(trigger, anomalies)
-    others = control_triggers(trigger) if other_triggers is None else other_triggers
-
-    held_out = victim.decision_function(split.val_images)
-    tau = threshold_at(held_out, quantile)
-    normal_scores, scores = victim.decision_function(normal), victim.decision_function(anomalies)
-    triggered_scores = victim.decision_function(triggered)
-
-    clean_tau = threshold_at(clean.decision_function(split.val_images), quantile)
-    clean_scores = clean.decision_function(anomalies)
-    clean_auroc = auroc(clean.decision_function(normal), clean_scores)
-    sham_asr = math.nan
-    if sham is not None:
-        sham_asr = attack_success_rate(
-            sham.decision_function(anomalies),
-            sham.decision_function(triggered),
-            threshold_at(sham.decision_function(split.val_images), quantile),
-        )
-    area, detected = auroc(normal_scores, scores), detection_rate(scores, tau)
-    return BackdoorReport(
-        quantile=quantile,
-        threshold=tau,
-        auroc=area,
-        clean_auroc=clean_auroc,
-        auroc_drop=clean_auroc - area,
-        detection_rate=detected,
-        detection_drop=detection_rate(clean_scores, clean_tau) - detected,
-        false_alarms=detection_rate(normal_scores, tau),
-        triggered_false_alarms=detection_rate(
-            victim.decision_function(apply_trigger(trigger, normal)), tau
-        ),
-        asr=attack_success_rate(scores, triggered_scores, tau),
-        asr_unconditional=1 - detection_rate(triggered_scores, tau),
-        triggered_auroc=auroc(normal_scores, triggered_scores),
-        control_asr=attack_success_rate(
-            clean_scores, clean.decision_function(triggered), clean_tau
-        ),
-        sham_asr=sham_asr,
-        other_asr={
-            name: math.nan
-            if _same_change(trigger, other, anomalies)
-            else attack_success_rate(
-                scores, victim.decision_function(apply_trigger(other, anomalies)), tau
-            )
-            for name, other in others.items()
-        },
-        asr_at={
-            q: attack_success_rate(scores, triggered_scores, threshold_at(held_out, q))
-            for q in QUANTILES
-        },
-        **stealth(trigger, split.test_images),
+    asr = unconditional = area = math.nan
+    if triggered_scores is not None:
+        asr = attack_success_rate(anomaly_scores, triggered_scores, threshold)
+        unconditional = 1 - detection_rate(triggered_scores, threshold)
+        area = auroc(normal_scores, triggered_scores)
+    return Rates(
+        threshold=threshold,
+        auroc=auroc(normal_scores, anomaly_scores),
+        detection_rate=detection_rate(anomaly_scores, threshold),
+        false_alarms=detection_rate(normal_scores, threshold),
+        asr=asr,
+        asr_unconditional=unconditional,
+        triggered_auroc=area,
     )

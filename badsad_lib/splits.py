@@ -21,10 +21,11 @@ from .datasets import Dataset
 _CLASS_SIZES = (0, 400, 2000, 6000)
 _VAL_SIZES = (0, 100, 300, 900)
 _TRUSTED_SIZES = (0, 50, 150, 500)
+_TRUSTED_ANOMALY_SIZES = (0, 25, 80, 270)
 
 # Each kind of choice draws from a random stream of its own, so that asking for more of one
 # kind does not reshuffle the others.
-_HELD_OUT, _LABELED, _POLLUTION, _VAL_ANOMALIES, _ORDER = range(5)
+_HELD_OUT, _LABELED, _POLLUTION, _VAL_ANOMALIES, _ORDER, _TRUSTED_ANOMALIES = range(6)
 
 ClassLike = int | str
 
@@ -51,6 +52,8 @@ class Split:
         Anomalies of all classes, only for choosing hyperparameters.
     trusted_images, trusted_index
         Clean normals that a defender holds.
+    trusted_anomalies, trusted_anomaly_index
+        Anomalies of all classes that a defender holds: never those that an attacker trained on.
     test_images, test_is_anomaly, test_index
         The whole test set and the truth about it, bool (N,).
     normal_class, class_name, seed
@@ -67,12 +70,29 @@ class Split:
     val_anomaly_index: Tensor
     trusted_images: Tensor
     trusted_index: Tensor
+    trusted_anomalies: Tensor
+    trusted_anomaly_index: Tensor
     test_images: Tensor
     test_is_anomaly: Tensor
     test_index: Tensor
     normal_class: int
     class_name: str
     seed: int
+
+    @property
+    def labeled_anomalies(self) -> Tensor:
+        """The training images with semi-label -1, uint8 (N, C, H, W); N may be 0."""
+        return self.train_images[self.train_labels == -1]
+
+    @property
+    def test_normals(self) -> Tensor:
+        """The normal test images, uint8 (N, C, H, W)."""
+        return self.test_images[~self.test_is_anomaly]
+
+    @property
+    def test_anomalies(self) -> Tensor:
+        """The test images of all other classes, uint8 (N, C, H, W)."""
+        return self.test_images[self.test_is_anomaly]
 
     def counts(self) -> dict[str, int]:
         """How many images each part holds; the three parts of the training set one by one."""
@@ -84,6 +104,7 @@ class Split:
             "validation normals": len(self.val_index),
             "validation anomalies": len(self.val_anomaly_index),
             "trusted normals": len(self.trusted_index),
+            "trusted anomalies": len(self.trusted_anomaly_index),
             "test normals": int((~self.test_is_anomaly).sum()),
             "test anomalies": int(self.test_is_anomaly.sum()),
         }
@@ -114,6 +135,7 @@ def one_vs_rest(
     val_size: int | None = None,
     trusted_size: int | None = None,
     val_anomaly_size: int | None = None,
+    trusted_anomaly_size: int | None = None,
     seed: int = 0,
 ) -> Split:
     """Split a dataset into training, validation, trusted and test parts.
@@ -138,6 +160,9 @@ def one_vs_rest(
     val_anomaly_size
         How many anomalies to hold out for choosing hyperparameters. By default as many as
         validation normals, or what the training source has left.
+    trusted_anomaly_size
+        How many anomalies a defender holds. By default 270 where the normal class has 6,000
+        training images, 80 of 2,000, 25 of 400, linear in between, or what is left.
     seed
         Non-negative. The same arguments give the same split, with any version of numpy.
         Neither of the two ratios changes which normals are held out.
@@ -202,6 +227,23 @@ def one_vs_rest(
         f"after {n_labeled} labeled ones and {n_pollution} as pollution",
     )
     val_anomalies = _draw(free, len(targets), n_val_anomalies, _stream(seed, _VAL_ANOMALIES))
+    free = np.setdiff1d(free, val_anomalies, assume_unique=True)
+    if trusted_anomaly_size is None:
+        n_class = int((targets == normal).sum())
+        usual = _held_out_size("trusted_anomaly_size", None, n_class, _TRUSTED_ANOMALY_SIZES)
+        n_trusted_anomalies = min(usual, len(free))
+    else:
+        n_trusted_anomalies = _check_count("trusted_anomaly_size", trusted_anomaly_size)
+    _require(
+        f"trusted_anomaly_size={n_trusted_anomalies}",
+        n_trusted_anomalies,
+        len(free),
+        f"after {n_labeled} labeled ones, {n_pollution} as pollution and {n_val_anomalies} for "
+        "validation",
+    )
+    trusted_anomalies = _draw(
+        free, len(targets), n_trusted_anomalies, _stream(seed, _TRUSTED_ANOMALIES)
+    )
 
     train = np.concatenate([training_normals, polluting, labeled])
     semi_labels = np.zeros(len(train), dtype=np.int64)
@@ -214,6 +256,7 @@ def one_vs_rest(
         "val": torch.from_numpy(val),
         "val_anomaly": torch.from_numpy(val_anomalies),
         "trusted": torch.from_numpy(trusted),
+        "trusted_anomaly": torch.from_numpy(trusted_anomalies),
         "test": torch.arange(len(data.test)),
     }
     images = data.train.images
@@ -228,6 +271,8 @@ def one_vs_rest(
         val_anomaly_index=index["val_anomaly"],
         trusted_images=images[index["trusted"]],
         trusted_index=index["trusted"],
+        trusted_anomalies=images[index["trusted_anomaly"]],
+        trusted_anomaly_index=index["trusted_anomaly"],
         test_images=data.test.images[index["test"]],
         test_is_anomaly=data.test.targets != normal,
         test_index=index["test"],

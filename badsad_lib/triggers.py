@@ -12,8 +12,9 @@ rounds to 8 bits again, since a trigger that does not survive a PNG is none.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -283,6 +284,37 @@ class Universal:
                 "(BadSAD(...).attack(...), then use the attack's trigger_)"
             )
         return (images + self.pattern.to(images)).clamp(0, 1)
+
+
+# --- by name ------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Kind:
+    """What a trigger is called on the command line, in grids and in tables."""
+
+    make: Callable[..., Trigger]
+    parameter: str  # the one setting of it that can be chosen by name
+    label: str  # with its default settings, for the rows of a table
+
+    def __call__(self, value: float | None = None) -> Trigger:
+        """Return the trigger, with ``value`` for its parameter where one is given."""
+        return self.make() if value is None else self.make(**{self.parameter: value})
+
+
+KINDS: Mapping[str, Kind] = {
+    "patch": Kind(Patch, "size", "patch 3x3"),
+    "border": Kind(Border, "width", "border, inverted"),
+    "blend": Kind(Blend, "alpha", "blend, noise 0.2"),
+    "rings": Kind(partial(Blend, pattern="rings"), "alpha", "blend, rings 0.2"),
+    "sinusoid": Kind(Sinusoid, "amplitude", "sinusoid 20/255"),
+    "warp": Kind(Warp, "strength", "warp"),
+    "universal": Kind(Universal, "epsilon", "learned pattern, 8/255"),
+}
+"""The one registry of names that command line, grids and tables share."""
+
+
+# --- the door -----------------------------------------------------------------------------------
 
 
 def apply_trigger(trigger: Trigger, images: Tensor) -> Tensor:

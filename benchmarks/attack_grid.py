@@ -26,24 +26,18 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from badsad_lib import DeepSAD, checkpoints, datasets, metrics, splits
-from badsad_lib.adaptive import ADAPTATIONS
-from badsad_lib.attacks import ALIGNMENTS, BadSAD, DataPoisoning
+from badsad_lib import DeepSAD, checkpoints, datasets, splits
+from badsad_lib.attacks import ALIGNMENTS, Attack, BadSAD, DataPoisoning
+from badsad_lib.attacks.adaptive import ADAPTATIONS
 from badsad_lib.color import colorized
 from badsad_lib.experiments import cached, run_grid, run_key
-from badsad_lib.triggers import Blend, Patch, Sinusoid, Trigger, Universal, Warp, apply_trigger
+from badsad_lib.report import backdoor_report, measure, perturbation_asr
+from badsad_lib.triggers import KINDS, Trigger, Universal
 
 RESULTS = Path(__file__).parent / "results"
 KEPT = Path(__file__).parent.parent / "_build" / "detectors"
 
-TRIGGERS: dict[str, Trigger] = {
-    "patch": Patch(),
-    "blend": Blend(alpha=0.2),
-    "rings": Blend(alpha=0.2, pattern="rings"),
-    "sinusoid": Sinusoid(),
-    "warp": Warp(),
-    "universal": Universal(),
-}
+TRIGGERS: dict[str, Trigger] = {name: kind() for name, kind in KINDS.items()}
 # The victim of the trigger on the right is the sham twin of the one on the left.
 SHAM = {"patch": "blend", "blend": "patch", "sinusoid": "patch", "universal": "patch"}
 # What `basic` becomes when one of its two losses is left out or another estimator is taken.
@@ -67,7 +61,7 @@ METHODS = (*PARTS, "basic", *WITHOUT, "extended")
 EPOCHS = {"full": 20, "course": 30, "mnist course": 130, "color course": 60}
 
 
-def attack_for(setting: dict[str, Any], trigger: Trigger) -> BadSAD | DataPoisoning:
+def attack_for(setting: dict[str, Any], trigger: Trigger) -> Attack:
     """Build the attack that a row names."""
     method, rate, seed = setting["method"], setting["poison_rate"], setting["seed"]
     if method == "data only":
@@ -136,7 +130,7 @@ class Task:
                 self.split.train_labels,
                 initial_state=self.initial_state,
             )
-            used = getattr(attack, "trigger_", attack.trigger)
+            used = attack.trigger_
             if isinstance(used, Universal) and used.pattern is not None:
                 checkpoints.save(pattern_path, {"pattern": used.pattern}, {"epsilon": used.epsilon})
             victim.save(path)
@@ -155,24 +149,17 @@ def run(setting: dict[str, Any], *, with_sham: bool = True) -> dict[str, Any]:
     sham = None
     if with_sham and setting["method"] == "extended" and setting["trigger"] in SHAM:
         sham, _ = task.victim(trigger=SHAM[setting["trigger"]])
-    report = metrics.backdoor_report(victim, clean, task.split, trigger, sham=sham)
+    report = backdoor_report(victim, clean, task.split, trigger, sham=sham)
     row = report.to_row()
     # For choosing hyperparameters, on images that are neither trained on nor tested on.
-    row["val_auroc"], row["val_asr"] = _validation(victim, task.split, trigger)
+    chosen_on = measure(victim, task.split, trigger, validation=True)
+    row["val_auroc"], row["val_asr"] = chosen_on.auroc, chosen_on.asr
     row["perturbation_asr"] = (
-        metrics.perturbation_asr(clean, task.split, trigger.epsilon)
+        perturbation_asr(clean, task.split, trigger.epsilon)
         if isinstance(trigger, Universal)
         else None
     )
     return row
-
-
-def _validation(victim: DeepSAD, split: splits.Split, trigger: Trigger) -> tuple[float, float]:
-    normal = victim.decision_function(split.val_images)
-    scores = victim.decision_function(split.val_anomalies)
-    triggered = victim.decision_function(apply_trigger(trigger, split.val_anomalies))
-    tau = metrics.threshold_at(normal, 0.95)
-    return metrics.auroc(normal, scores), metrics.attack_success_rate(scores, triggered, tau)
 
 
 def settings(

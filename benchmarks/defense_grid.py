@@ -4,7 +4,7 @@
 
 Tables, each over the clean twin and the victims of data-only poisoning, of BadSAD with
 patch, blend, sinusoid and the bounded universal trigger, and of attackers who know a
-defense (``badsad_lib.adaptive``):
+defense (``badsad_lib.attacks.adaptive``):
 
 ``data``    AUROC of poisoned against clean training normals (not on the clean twin)
 ``inputs``  between triggered anomalies that slipped through and clean normals that pass, both
@@ -37,10 +37,10 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 import attack_grid
 
-from badsad_lib import DeepSAD, defenses, metrics, splits
-from badsad_lib.adaptive import ADAPTATIONS
+from badsad_lib import DeepSAD, defenses, metrics, report, splits
+from badsad_lib.attacks.adaptive import ADAPTATIONS
+from badsad_lib.attacks.poisoning import poison
 from badsad_lib.experiments import run_grid
-from badsad_lib.poisoning import poison
 from badsad_lib.triggers import Trigger, apply_trigger
 
 RESULTS = Path(__file__).parent / "results"
@@ -81,11 +81,6 @@ VICTIMS = (
 )
 
 
-def labeled_anomalies(split: splits.Split) -> Tensor:
-    """Return what a defender may hold of anomalies: those that came labeled."""
-    return split.train_images[split.train_labels == -1]
-
-
 def passing(detector: DeepSAD, images: Tensor) -> Tensor:
     """Return the images that a calibrated detector lets pass."""
     return images[np.flatnonzero(detector.predict(images) == 0)]
@@ -115,9 +110,9 @@ def on_data(
 def on_inputs(
     name: str, detector: DeepSAD, split: splits.Split, trigger: Trigger, setting: dict[str, Any]
 ) -> dict[str, Any]:
-    normal = passing(detector, split.test_images[~split.test_is_anomaly])
+    normal = passing(detector, split.test_normals)
     start = time.process_time()
-    defense = INPUTS[name].fit(detector, split.trusted_images, labeled_anomalies(split))
+    defense = INPUTS[name].fit(detector, split.trusted_images, split.labeled_anomalies)
     clean = defense.suspicion(normal)
     row: dict[str, Any] = {
         "defense_seconds": time.process_time() - start,
@@ -127,7 +122,7 @@ def on_inputs(
         "true_positives_at_5": None,
         "true_positives": None,
     }
-    triggered = apply_trigger(trigger, split.test_images[split.test_is_anomaly])
+    triggered = apply_trigger(trigger, split.test_anomalies)
     slipped = np.flatnonzero(detector.predict(triggered) == 0)
     if setting["method"] == "clean" or len(slipped) == 0:
         return row
@@ -145,22 +140,18 @@ def on_model(
 ) -> dict[str, Any]:
     search = defenses.TriggerInversion(seed=setting["seed"])
     start = time.process_time()
-    found = search.search(detector, split.trusted_images, labeled_anomalies(split))
+    found = search.search(detector, split.trusted_images, split.labeled_anomalies)
     seconds = time.process_time() - start
     return {"size": found.size, "hidden": found.hidden, "defense_seconds": seconds}
 
 
 def worth(detector: DeepSAD, split: splits.Split, trigger: Trigger) -> dict[str, float]:
     """AUROC, detection rate and ASR at the 0.95 quantile of held-out normals."""
-    anomalies = split.test_images[split.test_is_anomaly]
-    scores = detector.decision_function(anomalies)
-    triggered = detector.decision_function(apply_trigger(trigger, anomalies))
-    tau = metrics.threshold_at(detector.decision_function(split.val_images), 0.95)
-    normal = detector.decision_function(split.test_images[~split.test_is_anomaly])
+    found = report.measure(detector, split, trigger)
     return {
-        "auroc": metrics.auroc(normal, scores),
-        "detection_rate": metrics.detection_rate(scores, tau),
-        "asr": metrics.attack_success_rate(scores, triggered, tau),
+        "auroc": found.auroc,
+        "detection_rate": found.detection_rate,
+        "asr": found.asr,
     }
 
 
@@ -169,7 +160,7 @@ def on_repair(
 ) -> dict[str, Any]:
     before = worth(detector, split, trigger)
     start = time.process_time()
-    repaired = REPAIRS[name].repair(detector, split.trusted_images, labeled_anomalies(split))
+    repaired = REPAIRS[name].repair(detector, split.trusted_images, split.labeled_anomalies)
     seconds = time.process_time() - start
     after = worth(repaired, split, trigger)
     return (

@@ -21,12 +21,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from badsad_lib import DeepSAD, metrics, shipped
+from badsad_lib import DeepSAD, metrics
 from badsad_lib.attacks import BadSAD, DataPoisoning, concentration_loss
-from badsad_lib.content import decoy, randomize_content
+from badsad_lib.attacks.content import decoy, randomize_content
+from badsad_lib.attacks.poisoning import poison
+from badsad_lib.course import shipped
 from badsad_lib.experiments import run_grid
 from badsad_lib.images import to_float
-from badsad_lib.poisoning import poison
 from badsad_lib.splits import Split
 from badsad_lib.triggers import Patch, apply_trigger
 
@@ -74,8 +75,8 @@ def run(setting: dict[str, Any]) -> dict[str, Any]:
 
 def measure(detector: DeepSAD, split: Split, poison_rate: float, seed: int) -> dict[str, float]:
     """Measure where triggered images lie, and what passes the detector."""
-    normal = split.test_images[~split.test_is_anomaly]
-    anomaly = split.test_images[split.test_is_anomaly]
+    normal = split.test_normals
+    anomaly = split.test_anomalies
     poisoned = poison(
         split.train_images, split.train_labels, TRIGGER, poison_rate=poison_rate, seed=seed
     )

@@ -12,6 +12,7 @@ from pathlib import Path
 import pandas as pd
 
 from badsad_lib import metrics
+from badsad_lib.triggers import KINDS
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "benchmarks" / "results"
@@ -25,15 +26,8 @@ PROTOCOLS = {
     "hard pretrained": "one known anomaly class, pretrained",
 }
 
-TRIGGERS = {
-    "patch": "patch 3x3",
-    "blend": "blend, noise 0.2",
-    "rings": "blend, rings 0.2",
-    "sinusoid": "sinusoid 20/255",
-    "warp": "warp",
-    "universal": "learned pattern, 8/255",
-}
-CONTROLS = ("turned", "noise", "rings")  # metrics.control_triggers
+TRIGGERS = {name: kind.label for name, kind in KINDS.items()}
+CONTROLS = ("turned", "noise", "rings")  # control_triggers
 OTHER_DATA = {
     "hard": "patch, one known anomaly class",
     "mnist": "patch, MNIST",

@@ -10,7 +10,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from badsad_lib import datasets, shipped
+from badsad_lib import datasets
+from badsad_lib.course import shipped
 from tests.test_datasets import write_cifar10
 
 BENCHMARKS = Path(__file__).parent.parent / "benchmarks"

@@ -22,16 +22,18 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from badsad_lib import DeepSAD, claims, defenses, metrics, plots, shipped, triggers
+from badsad_lib import DeepSAD, defenses, metrics, plots, triggers
 from badsad_lib.attacks import (
     BadSAD,
     DataPoisoning,
-    _LatentManipulation,
     alignment_loss,
     concentration_loss,
     contrast_loss,
 )
-from badsad_lib.content import decoy
+from badsad_lib.attacks.badsad import LatentManipulation
+from badsad_lib.attacks.content import decoy
+from badsad_lib.attacks.poisoning import poison
+from badsad_lib.course import claims, shipped
 from badsad_lib.datasets import Dataset, ImageSet
 from badsad_lib.deepsad import anomaly_score, deep_sad_loss, init_center
 from badsad_lib.defenses._common import copy_of, map_activations
@@ -39,7 +41,7 @@ from badsad_lib.defenses.attention_distillation import attention
 from badsad_lib.defenses.fine_pruning import silence
 from badsad_lib.defenses.unlearning import Opponent
 from badsad_lib.images import to_float, to_uint8
-from badsad_lib.poisoning import poison
+from badsad_lib.report import backdoor_report
 from badsad_lib.splits import one_vs_rest
 from tests.samples import a_training_set, noise, weights
 
@@ -232,7 +234,7 @@ def test_the_summary_is_that_of_the_report(small: Any, trigger: triggers.Trigger
     data = Dataset("noise", "course", pool, pool, ("a", "b"))
     split = one_vs_rest(data, 0, seed=0)
     mine = FOURTH.summary(detector, split, trigger)
-    report = metrics.backdoor_report(detector, detector, split, trigger)
+    report = backdoor_report(detector, detector, split, trigger)
     assert report.detection_rate > 0
     assert mine == pytest.approx(
         {
@@ -326,7 +328,7 @@ def test_the_decoy_is_that_of_the_library(shape: tuple[int, ...], seed: int) -> 
 def test_the_attack_from_scratch_is_that_of_the_library(name: str, seed: int) -> None:
     bases, patch = to_uint8(noise((40, 1, 28, 28), seed)), triggers.Patch()
     attack = getattr(BadSAD, name)(patch, seed=seed)
-    library = _LatentManipulation(attack, bases, patch)
+    library = LatentManipulation(attack, bases, patch)
     kind = {"basic": FIFTH.LatentManipulation, "extended": FIFTH.WholeAttack}[name]
     weights = attack.alignment_weight, attack.concentration_weight
     mine = kind(patch, bases, *weights, seed=seed)
@@ -367,6 +369,18 @@ def random_detector(seed: int) -> SimpleNamespace:
     return SimpleNamespace(decision_function=decision_function)
 
 
+def half_and_half(seed: int, n: int) -> Any:
+    """What a report asks of a split, of noise: every other test image is an anomaly."""
+    images, is_anomaly = to_uint8(noise((n, 1, 12, 12), seed)), torch.arange(n) % 2 == 0
+    return SimpleNamespace(
+        val_images=to_uint8(noise((20, 1, 12, 12), seed + 1)),
+        test_images=images,
+        test_is_anomaly=is_anomaly,
+        test_normals=images[~is_anomaly],
+        test_anomalies=images[is_anomaly],
+    )
+
+
 @given(
     seed=st.integers(0, 999),
     trigger=st.sampled_from([triggers.Patch(), triggers.Blend(alpha=0.5)]),
@@ -376,12 +390,8 @@ def test_the_report_by_hand_is_that_of_the_library(
     seed: int, trigger: triggers.Trigger, quantile: float
 ) -> None:
     victim, clean, sham = (random_detector(seed + i) for i in range(3))
-    split: Any = SimpleNamespace(
-        val_images=to_uint8(noise((20, 1, 12, 12), seed)),
-        test_images=to_uint8(noise((40, 1, 12, 12), seed + 1)),
-        test_is_anomaly=torch.arange(40) % 2 == 0,
-    )
-    report = metrics.backdoor_report(victim, clean, split, trigger, quantile=quantile, sham=sham)
+    split = half_and_half(seed, 40)
+    report = backdoor_report(victim, clean, split, trigger, quantile=quantile, sham=sham)
     three = (SIXTH.scores_of(detector, trigger, split) for detector in (victim, clean, sham))
     mine = SIXTH.report_by_hand(*three, quantile)
     expected = {name: getattr(report, name) for name in mine}
@@ -594,16 +604,11 @@ def test_the_worst_pattern_stays_in_its_ball_and_lowers_scores() -> None:
 @given(seed=st.integers(0, 999))
 def test_the_referee_reports_what_the_library_does(seed: int) -> None:
     detector, trigger = random_detector(seed), triggers.Patch()
-    images, is_anomaly = to_uint8(noise((60, 1, 12, 12), seed)), torch.arange(60) % 2 == 0
-    split: Any = SimpleNamespace(
-        val_images=to_uint8(noise((20, 1, 12, 12), seed + 1)),
-        test_images=images,
-        test_is_anomaly=is_anomaly,
-    )
-    report = metrics.backdoor_report(detector, detector, split, trigger)
+    split = half_and_half(seed, 60)
+    report = backdoor_report(detector, detector, split, trigger)
     assume(report.detection_rate > 0)
     names = EIGHTH.referee.__globals__
-    names |= {"split": split, "normal": images[~is_anomaly], "anomaly": images[is_anomaly]}
+    names |= {"split": split, "normal": split.test_normals, "anomaly": split.test_anomalies}
     expected = {"AUROC": report.auroc, "detection": report.detection_rate, "ASR": report.asr}
     assert EIGHTH.referee(detector, trigger) == pytest.approx(expected)
 

@@ -12,7 +12,13 @@ from badsad_lib.datasets import Dataset, ImageSet
 from badsad_lib.splits import Split, one_vs_rest
 
 NAMES = ("ant", "bee", "cat", "dog", "elk")
-TRAIN_PARTS = ("train_index", "val_index", "val_anomaly_index", "trusted_index")
+TRAIN_PARTS = (
+    "train_index",
+    "val_index",
+    "val_anomaly_index",
+    "trusted_index",
+    "trusted_anomaly_index",
+)
 
 
 def dataset(train_targets, test_targets=(0, 1)) -> Dataset:
@@ -56,6 +62,7 @@ def arguments(draw):
         "val_size": draw(size),
         "trusted_size": draw(size),
         "val_anomaly_size": draw(size),
+        "trusted_anomaly_size": draw(size),
         "seed": draw(st.integers(0, 2**32)),
     }
 
@@ -86,6 +93,7 @@ def test_images_are_those_of_their_index(case):
         (split.val_images, split.val_index, data.train),
         (split.val_anomalies, split.val_anomaly_index, data.train),
         (split.trusted_images, split.trusted_index, data.train),
+        (split.trusted_anomalies, split.trusted_anomaly_index, data.train),
         (split.test_images, split.test_index, data.test),
     ):
         assert images.dtype == torch.uint8
@@ -104,6 +112,7 @@ def test_every_part_holds_what_its_name_says(case):
     assert (targets[split.val_index] == normal).all()
     assert (targets[split.trusted_index] == normal).all()
     assert (targets[split.val_anomaly_index] != normal).all()
+    assert (targets[split.trusted_anomaly_index] != normal).all()
     labeled = split.train_labels == -1
     assert split.train_labels.dtype == torch.int64
     assert set(split.train_labels.tolist()) <= {-1, 0}
@@ -113,6 +122,26 @@ def test_every_part_holds_what_its_name_says(case):
     assert torch.equal(split.train_is_anomaly, targets[split.train_index] != normal)
     assert torch.equal(split.test_index, torch.arange(len(data.test)))
     assert torch.equal(split.test_is_anomaly, data.test.targets != normal)
+
+
+@settings(max_examples=30)
+@given(arguments())
+def test_the_named_parts_make_up_training_and_test_set(case):
+    split = attempt(*case)
+    labeled = split.train_index[split.train_labels == -1]
+    assert torch.equal(split.labeled_anomalies, case[0].train.images[labeled])
+    assert torch.equal(split.test_normals, split.test_images[~split.test_is_anomaly])
+    assert torch.equal(split.test_anomalies, split.test_images[split.test_is_anomaly])
+
+
+def test_the_defenders_anomalies_move_nothing_else():
+    data = evenly(400, 900, 900)
+    some, none = (one_vs_rest(data, 0, trusted_anomaly_size=n, seed=2) for n in (60, 0))
+    assert (len(some.trusted_anomalies), len(none.trusted_anomalies)) == (60, 0)
+    for part in ("train_index", "val_index", "val_anomaly_index", "trusted_index"):
+        assert torch.equal(getattr(some, part), getattr(none, part))
+    with pytest.raises(ValueError, match=r"trusted_anomaly_size=1800 needs 1800 anomalies"):
+        one_vs_rest(data, 0, trusted_anomaly_size=1800)
 
 
 @settings(max_examples=30)
@@ -155,7 +184,7 @@ def test_held_out_sizes_are_those_asked_for(case):
 @given(arguments())
 def test_only_the_impossible_is_refused(case):
     data, kwargs = case
-    for size in ("val_size", "trusted_size", "val_anomaly_size"):
+    for size in ("val_size", "trusted_size", "val_anomaly_size", "trusted_anomaly_size"):
         kwargs[size] = kwargs[size] or 0  # what the defaults are is tested below
     targets = data.train.targets.numpy()
     known = kwargs["known_anomaly_classes"]
@@ -170,7 +199,8 @@ def test_only_the_impossible_is_refused(case):
     possible = (
         trained > 0
         and labeled <= n_known
-        and labeled + polluting + kwargs["val_anomaly_size"] <= n_anomalies
+        and labeled + polluting + kwargs["val_anomaly_size"] + kwargs["trusted_anomaly_size"]
+        <= n_anomalies
     )
     if possible:
         assert len(one_vs_rest(data, **kwargs).train_index) == trained + polluting + labeled
@@ -266,10 +296,18 @@ def test_a_position_in_the_training_set_tells_nothing():
 def test_a_split_is_the_same_forever():
     """Shipped detectors were calibrated on these images; a change must be deliberate."""
     split = one_vs_rest(evenly(50, 50, 50), 1, pollution=0.1, labeled_anomaly_ratio=0.1, seed=7)
-    digest = hashlib.sha256()
-    for part in TRAIN_PARTS:
-        digest.update(getattr(split, part).numpy().astype("<i8").tobytes())
-    assert digest.hexdigest() == "088e5739fcced4a06e6ee0cd43dd2356ba7745754621f1a0363e1d937cfccf14"
+
+    def digest(*parts):
+        data = (getattr(split, part).numpy().astype("<i8").tobytes() for part in parts)
+        return hashlib.sha256(b"".join(data)).hexdigest()
+
+    assert digest("train_index", "val_index", "val_anomaly_index", "trusted_index") == (
+        "088e5739fcced4a06e6ee0cd43dd2356ba7745754621f1a0363e1d937cfccf14"
+    )
+    assert len(split.trusted_anomaly_index) == 3
+    assert digest("trusted_anomaly_index") == (
+        "eb81038da5903516c799f4786b68673c26185bc59499d9e598a59567caccef2c"
+    )
 
 
 @pytest.mark.parametrize(
@@ -280,6 +318,13 @@ def test_default_held_out_sizes(n, val, trusted):
     split = one_vs_rest(evenly(n, 2000), 0)
     assert len(split.val_index) == len(split.val_anomaly_index) == val
     assert len(split.trusted_index) == trusted
+
+
+@pytest.mark.parametrize(
+    ("n", "anomalies"), [(6000, 270), (2000, 80), (400, 25), (9000, 270), (40, 2)]
+)
+def test_a_defender_holds_anomalies_of_its_own(n, anomalies):
+    assert len(one_vs_rest(evenly(n, 2000), 0).trusted_anomalies) == anomalies
 
 
 @pytest.mark.parametrize("n", range(1, 30))
@@ -403,6 +448,7 @@ def test_describe_counts_every_part():
         "validation normals": 100,
         "validation anomalies": 30,
         "trusted normals": 50,
+        "trusted anomalies": 25,
         "test normals": 3,
         "test anomalies": 3,
     }

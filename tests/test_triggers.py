@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from badsad_lib.images import to_float, to_uint8
 from badsad_lib.triggers import (
+    KINDS,
     PATTERNS,
     POSITIONS,
     Blend,
@@ -26,7 +27,7 @@ from badsad_lib.triggers import (
     stealth,
 )
 
-KINDS = ("patch", "border", "blend", "sinusoid", "warp", "universal")
+FAMILIES = ("patch", "border", "blend", "sinusoid", "warp", "universal")
 
 
 def noise(shape, seed=0, low=0.0, high=1.0) -> torch.Tensor:
@@ -82,7 +83,7 @@ def triggers(draw, kind, shape):
 # --- what every trigger promises -----------------------------------------------------------------
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", FAMILIES)
 @some
 @given(data=st.data())
 def test_a_trigger_keeps_shape_and_range_changes_something_and_is_pure(kind, data):
@@ -99,7 +100,7 @@ def test_a_trigger_keeps_shape_and_range_changes_something_and_is_pure(kind, dat
     assert (linf(batch, after) > 0).all()
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", FAMILIES)
 @some
 @given(data=st.data())
 def test_a_trigger_is_the_same_every_time_and_in_any_batch(kind, data):
@@ -114,7 +115,7 @@ def test_a_trigger_is_the_same_every_time_and_in_any_batch(kind, data):
     torch.testing.assert_close(alone, after, rtol=0, atol=1e-6)
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", FAMILIES)
 @some
 @given(data=st.data())
 def test_a_trigger_survives_eight_bits(kind, data):
@@ -559,3 +560,21 @@ def test_a_universal_trigger_of_8_gray_levels_is_less_visible_than_a_blend():
     assert faint["psnr"] > plain["psnr"] + 6
     assert faint["ssim"] > plain["ssim"]
     assert faint["linf"] <= 8 / 255 + 1e-6
+
+
+# --- by name ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_a_trigger_of_the_registry_takes_its_parameter(name):
+    kind = KINDS[name]
+    usual = kind()
+    value = getattr(usual, kind.parameter)
+    assert kind(value) == usual
+    assert getattr(kind(value / 2 if isinstance(value, float) else value + 1), kind.parameter) != (
+        value
+    )
+
+
+def test_labels_of_the_registry_tell_its_triggers_apart():
+    assert len({kind.label for kind in KINDS.values()}) == len(KINDS)

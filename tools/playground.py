@@ -16,7 +16,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from badsad_lib import DeepSAD, datasets, shipped
+from badsad_lib import DeepSAD, datasets
+from badsad_lib.course import shipped
 from badsad_lib.networks import BN_EPS, ConvBlock
 from badsad_lib.triggers import Blend, Patch, apply_trigger
 from tools.lessons import write_atomically
@@ -74,8 +75,8 @@ def gallery_index(targets: Tensor, normal_class: int) -> list[int]:
 def content() -> dict[str, Any]:
     """Return everything that the page needs, as JSON."""
     split, data = shipped.split(), datasets.load("fashion_mnist")
-    normal = split.test_images[~split.test_is_anomaly]
-    anomalies = split.test_images[split.test_is_anomaly]
+    normal = split.test_normals
+    anomalies = split.test_anomalies
     triggered = apply_trigger(TRIGGER, anomalies)
     detectors = {}
     for name, file in DETECTORS.items():

@@ -12,25 +12,17 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from badsad_lib import checkpoints, metrics
+from badsad_lib import checkpoints
 from badsad_lib._commands import attack_figures, shared
 from badsad_lib._commands.shared import SUFFIX, Record
-from badsad_lib.attacks import BadSAD, DataPoisoning
+from badsad_lib.attacks import Attack, BadSAD, DataPoisoning
+from badsad_lib.attacks.poisoning import choose_bases
 from badsad_lib.deepsad import DeepSAD, resolve_device
-from badsad_lib.poisoning import choose_victims
+from badsad_lib.report import BackdoorReport, backdoor_report, perturbation_asr
 from badsad_lib.splits import Split
-from badsad_lib.triggers import Blend, Patch, Sinusoid, Trigger, Universal, Warp, apply_trigger
+from badsad_lib.triggers import KINDS, Trigger, Universal, apply_trigger
 
-# How each trigger is made, and the one parameter of it that can be chosen here.
-TRIGGERS: dict[str, tuple[Callable[..., Trigger], str]] = {
-    "patch": (Patch, "size"),
-    "blend": (Blend, "alpha"),
-    "rings": (lambda **parameter: Blend(pattern="rings", **parameter), "alpha"),
-    "sinusoid": (Sinusoid, "amplitude"),
-    "warp": (Warp, "strength"),
-    "universal": (Universal, "epsilon"),
-}
-METHODS: dict[str, Callable[..., BadSAD | DataPoisoning]] = {
+METHODS: dict[str, Callable[..., Attack]] = {
     "extended": BadSAD.extended,
     "basic": BadSAD.basic,
     "data-only": DataPoisoning,
@@ -61,8 +53,7 @@ def run(args: argparse.Namespace) -> None:
     clean, victim, seconds = _train(attack, plain, split)
     for detector in (clean, victim):
         detector.calibrate(split.val_images, args.quantile)
-    trigger = attack.trigger_ if isinstance(attack, BadSAD) else attack.trigger
-    own = TRIGGERS[args.trigger][1]
+    trigger, own = attack.trigger_, KINDS[args.trigger].parameter
     settings = about | {
         "method": args.method,
         "trigger": {"name": args.trigger, own: getattr(trigger, own)},
@@ -70,12 +61,10 @@ def run(args: argparse.Namespace) -> None:
     }
 
     _tell("measuring")
-    report = metrics.backdoor_report(victim, clean, split, trigger, quantile=args.quantile)
+    report = backdoor_report(victim, clean, split, trigger, quantile=args.quantile)
     same_budget = math.nan
     if isinstance(trigger, Universal):
-        same_budget = metrics.perturbation_asr(
-            clean, split, trigger.epsilon, quantile=args.quantile
-        )
+        same_budget = perturbation_asr(clean, split, trigger.epsilon, quantile=args.quantile)
     result = {
         "settings": settings,
         "class_name": split.class_name,
@@ -128,7 +117,7 @@ def _check_out(out: Path, force: bool) -> None:
     shared.writable_folder(out)
 
 
-def _attack(args: argparse.Namespace) -> BadSAD | DataPoisoning:
+def _attack(args: argparse.Namespace) -> Attack:
     if args.method == "data-only" and args.trigger == "universal":
         raise ValueError(
             "--trigger universal is learned in training, which --method data-only leaves to the "
@@ -138,19 +127,19 @@ def _attack(args: argparse.Namespace) -> BadSAD | DataPoisoning:
 
 
 def _trigger(args: argparse.Namespace) -> Trigger:
-    make, own = TRIGGERS[args.trigger]
-    for other in {name for _, name in TRIGGERS.values()} - {own}:
+    kind = KINDS[args.trigger]
+    own = kind.parameter
+    for other in {kind.parameter for kind in KINDS.values()} - {own}:
         if getattr(args, other) is not None:
             raise ValueError(
                 f"--{other} does not belong to --trigger {args.trigger}, which takes --{own}"
             )
-    value = getattr(args, own)
-    return make() if value is None else make(**{own: value})
+    return kind(getattr(args, own))
 
 
-def _check_poisoning(attack: BadSAD | DataPoisoning, split: Split) -> None:
+def _check_poisoning(attack: Attack, split: Split) -> None:
     """Poison on trial: a bad rate or a trigger that does not fit is refused now."""
-    chosen = choose_victims(split.train_labels, attack.poison_rate, attack.seed)
+    chosen = choose_bases(split.train_labels, attack.poison_rate, attack.seed)
     if not isinstance(attack.trigger, Universal):
         apply_trigger(attack.trigger, split.train_images[chosen])
 
@@ -164,7 +153,7 @@ def _tell(what: str) -> None:
 
 
 def _train(
-    attack: BadSAD | DataPoisoning, plain: DeepSAD, split: Split
+    attack: Attack, plain: DeepSAD, split: Split
 ) -> tuple[DeepSAD, DeepSAD, dict[str, float]]:
     """Return clean twin, victim, and the seconds that each took."""
     start = time.perf_counter()
@@ -222,11 +211,11 @@ def _print_report(
     out: Path,
     settings: Record,
     split: Split,
-    report: metrics.BackdoorReport,
+    report: BackdoorReport,
     same_budget: float,
 ) -> None:
     trigger = settings["trigger"]["name"]
-    own = TRIGGERS[trigger][1]
+    own = KINDS[trigger].parameter
     lines = {
         "folder": str(out),
         "normal class": f"{split.normal_class} ({split.class_name}) of "
@@ -274,12 +263,13 @@ def add(subcommands: Any) -> None:
     )
     backdoor.add_argument(
         "--trigger",
-        choices=TRIGGERS,
+        choices=KINDS,
         default="patch",
         help="each has one parameter, below (default: %(default)s)",
     )
     for name, kind, metavar, text in (
         ("size", int, "N", "side of the patch in pixels (default: 3)"),
+        ("width", int, "N", "of the inverted border in pixels (default: 1)"),
         ("alpha", _share, "SHARE", "share of the pattern in blend and rings (default: 0.2)"),
         ("amplitude", _share, "SHARE", "of the sinusoid, 1 is black to white (default: 20/255)"),
         ("strength", float, "N", "mean displacement of the warp in pixels (default: 0.5)"),

@@ -92,7 +92,7 @@ def draw_maps(
 
 
 def _test_parts(split: Split) -> tuple[Tensor, Tensor]:
-    return split.test_images[~split.test_is_anomaly], split.test_images[split.test_is_anomaly]
+    return split.test_normals, split.test_anomalies
 
 
 def _spread(images: Tensor, count: int) -> Tensor:

@@ -45,23 +45,27 @@ def run(args: argparse.Namespace) -> None:
 
 def report(path: Path, detector: DeepSAD, split: splits.Split, about: Record) -> dict[str, Any]:
     """Score the test images once; everything that is printed, as JSON can hold it."""
-    scores = detector.decision_function(split.test_images)
-    is_anomaly = split.test_is_anomaly.numpy()
     threshold = detector.threshold_
     assert threshold is not None
+    normals, anomalies = split.test_normals, split.test_anomalies
+    found = metrics.rates(
+        detector.decision_function(normals),
+        detector.decision_function(anomalies),
+        threshold=threshold,
+    )
     return {
         "detector": str(path),
         "data": about["data"],
         "subset": about["subset"],
         "normal_class": split.normal_class,
         "class_name": split.class_name,
-        "test_normals": int((~is_anomaly).sum()),
-        "test_anomalies": int(is_anomaly.sum()),
-        "auroc": metrics.auroc(scores[~is_anomaly], scores[is_anomaly]),
+        "test_normals": len(normals),
+        "test_anomalies": len(anomalies),
+        "auroc": found.auroc,
         "threshold": threshold,
         "quantile": about.get("quantile"),
-        "false_alarms": metrics.detection_rate(scores[~is_anomaly], threshold),
-        "detection_rate": metrics.detection_rate(scores[is_anomaly], threshold),
+        "false_alarms": found.false_alarms,
+        "detection_rate": found.detection_rate,
     }
 
 

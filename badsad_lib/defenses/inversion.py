@@ -18,9 +18,10 @@ import torch
 from torch import Tensor
 
 from badsad_lib._arguments import check_positive
-from badsad_lib.deepsad import DeepSAD, anomaly_score, threshold_at
+from badsad_lib.deepsad import DeepSAD, anomaly_score
 from badsad_lib.defenses._common import check_repair
 from badsad_lib.images import to_float
+from badsad_lib.metrics import threshold_at
 
 
 @dataclass(frozen=True, eq=False)

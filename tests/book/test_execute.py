@@ -65,7 +65,7 @@ def test_a_failing_lesson_stays_as_it_was(tmp_path: Path) -> None:
 def test_an_expected_error_is_stored_without_its_traceback(tmp_path: Path) -> None:
     path = notebook_at(
         tmp_path / "a.ipynb",
-        "from badsad_lib.claims import claim\nclaim('x', 0.5, at_least=1)",
+        "from badsad_lib.course.claims import claim\nclaim('x', 0.5, at_least=1)",
         cell1=["raises-exception"],
     )
     execute(path, tmp_path / "t.json")

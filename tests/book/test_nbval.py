@@ -31,7 +31,7 @@ def nbval(path: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, cwd=path.parent, capture_output=True, text=True, check=False)
 
 
-CLAIM = "from badsad_lib.claims import claim\nclaim('AUROC', {value}, at_least=0.95)"
+CLAIM = "from badsad_lib.course.claims import claim\nclaim('AUROC', {value}, at_least=0.95)"
 
 
 @pytest.mark.parametrize("value", [0.96, 0.97])

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from badsad_lib import DeepSAD, metrics, shipped
+from badsad_lib import DeepSAD, metrics
+from badsad_lib.course import shipped
 from badsad_lib.triggers import Patch, apply_trigger
 from tests.samples import a_training_set, noise
 
@@ -37,8 +38,8 @@ def outcome(detector: DeepSAD, trigger=None) -> tuple[float, float]:
     """AUROC and ASR of a detector on every fourth test image, its threshold recomputed."""
     split = shipped.split()
     trigger = trigger or Patch()
-    normal = detector.decision_function(split.test_images[~split.test_is_anomaly])
-    images = split.test_images[split.test_is_anomaly][::4]
+    normal = detector.decision_function(split.test_normals)
+    images = split.test_anomalies[::4]
     scores = detector.decision_function(images)
     triggered = detector.decision_function(apply_trigger(trigger, images))
     tau = metrics.threshold_at(detector.decision_function(split.val_images), 0.95)
@@ -49,9 +50,9 @@ def outcome(detector: DeepSAD, trigger=None) -> tuple[float, float]:
 def passing(name: str) -> tuple[DeepSAD, torch.Tensor, torch.Tensor]:
     """A shipped victim, clean test normals that pass, and triggered anomalies that slip through."""
     split, detector = shipped.split(), shipped.load(name)
-    normal = split.test_images[~split.test_is_anomaly]
+    normal = split.test_normals
     trigger = shipped.trigger(name) if name != "clean" else Patch()
-    triggered = apply_trigger(trigger, split.test_images[split.test_is_anomaly][::8])
+    triggered = apply_trigger(trigger, split.test_anomalies[::8])
     return (
         detector,
         normal[np.flatnonzero(detector.predict(normal) == 0)],
@@ -61,4 +62,4 @@ def passing(name: str) -> tuple[DeepSAD, torch.Tensor, torch.Tensor]:
 
 def labeled_anomalies() -> torch.Tensor:
     split = shipped.split()
-    return split.train_images[split.train_labels == -1]
+    return split.labeled_anomalies

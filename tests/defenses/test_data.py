@@ -6,7 +6,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from badsad_lib import DeepSAD, shipped
+from badsad_lib import DeepSAD
+from badsad_lib.attacks.poisoning import poison
+from badsad_lib.course import shipped
 from badsad_lib.defenses import (
     ActivationClustering,
     GramData,
@@ -15,7 +17,6 @@ from badsad_lib.defenses import (
     spectral_scores,
 )
 from badsad_lib.metrics import auroc
-from badsad_lib.poisoning import poison
 from tests.defenses.samples import NETWORKS, tiny, trusted
 from tests.samples import noise
 

@@ -9,7 +9,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from badsad_lib import DeepSAD, metrics, shipped
+from badsad_lib import DeepSAD, metrics
+from badsad_lib.course import shipped
 from badsad_lib.defenses import (
     Frequency,
     GramInputs,

@@ -8,7 +8,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from badsad_lib import DeepSAD, shipped
+from badsad_lib import DeepSAD
+from badsad_lib.course import shipped
 from badsad_lib.defenses import InvertedTrigger, TriggerInversion, anomaly_index, p_value
 from badsad_lib.triggers import apply_trigger
 from tests.defenses.samples import NETWORKS, SHAPES, labeled_anomalies, tiny

@@ -5,7 +5,8 @@ from dataclasses import replace
 import pytest
 import torch
 
-from badsad_lib import DeepSAD, shipped
+from badsad_lib import DeepSAD
+from badsad_lib.course import shipped
 from badsad_lib.defenses import AttentionDistillation, FinePruning, FineTuning, Unlearning
 from tests.defenses.samples import NETWORKS, anomalies, labeled_anomalies, outcome, tiny, trusted
 from tests.samples import weights

@@ -11,7 +11,8 @@ import torch
 from playwright.sync_api import Browser, Page
 from torch import Tensor
 
-from badsad_lib import metrics, shipped
+from badsad_lib import metrics
+from badsad_lib.course import shipped
 from badsad_lib.images import to_uint8
 from badsad_lib.triggers import Blend, Patch, Sinusoid, apply_trigger
 from tests.site.visits import HTML, visit
@@ -115,8 +116,8 @@ def test_the_trained_trigger_opens_one_detector_and_not_the_other(page, gallery)
 
 def test_rates_are_those_of_the_library_at_every_threshold(page):
     split = shipped.split()
-    normal = split.test_images[~split.test_is_anomaly]
-    anomalies = split.test_images[split.test_is_anomaly]
+    normal = split.test_normals
+    anomalies = split.test_anomalies
     triggered = apply_trigger(TRIGGER, anomalies)
     for name, file in DETECTORS.items():
         detector = shipped.load(file)

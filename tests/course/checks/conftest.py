@@ -15,7 +15,7 @@ import pytest
 import torch
 
 WIDTH = 80
-BOOK = Path(__file__).resolve().parents[2] / "book"
+BOOK = Path(__file__).resolve().parents[3] / "book"
 Checker = Callable[[Any], bool]
 
 

@@ -13,12 +13,12 @@ from typing import Any
 
 import pytest
 
-from badsad_lib import checks
+from badsad_lib.course import checks
 from tools.lessons import lessons
 
 FOLDER = Path(__file__).parent / "lessons"
 MODULES = [
-    importlib.import_module(f"tests.checks.lessons.{file.stem}")
+    importlib.import_module(f"tests.course.checks.lessons.{file.stem}")
     for file in sorted(FOLDER.glob("*.py"))
 ]
 EXERCISES = sorted(

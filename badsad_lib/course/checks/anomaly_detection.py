@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from badsad_lib import metrics
-from badsad_lib.checks._answers import Answer, NotYet, call, checker, near, number, vector
+from badsad_lib.course.checks._answers import Answer, NotYet, call, checker, near, number, vector
 
 
 @checker("the threshold comes from the validation scores and cuts off their upper tail.")

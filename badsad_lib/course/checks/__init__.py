@@ -5,40 +5,40 @@ and returns whether the exercise is solved. It never raises, whatever the answer
 does: an exercise that is not solved yet must not stop a notebook.
 """
 
-from badsad_lib.checks.anomaly_detection import (
+from badsad_lib.course.checks.anomaly_detection import (
     check_auroc_with_ties,
     check_calibrate,
     check_nearest_score,
     check_true_alarm_share,
 )
-from badsad_lib.checks.deepsad import check_batch_loss, check_collapse, check_is_alive
-from badsad_lib.checks.evaluation import (
+from badsad_lib.course.checks.deepsad import check_batch_loss, check_collapse, check_is_alive
+from badsad_lib.course.checks.evaluation import (
     check_find_error,
     check_headline,
     check_is_backdoor,
     check_triggered_auroc,
 )
-from badsad_lib.checks.finding_poison import (
+from badsad_lib.course.checks.finding_poison import (
     check_median_filter,
     check_set_alarm,
     check_take_out,
 )
-from badsad_lib.checks.latent_manipulation import (
+from badsad_lib.course.checks.latent_manipulation import (
     check_alignment,
     check_concentration,
     check_contrast,
 )
-from badsad_lib.checks.naive_poisoning import (
+from badsad_lib.course.checks.naive_poisoning import (
     check_gradient_length,
     check_measure_asr,
     check_poison_seen,
 )
-from badsad_lib.checks.repairing_models import (
+from badsad_lib.course.checks.repairing_models import (
     check_asr_before_after,
     check_chance_if_clean,
     check_choose_defense,
 )
-from badsad_lib.checks.triggers import check_audit, check_psnr, check_wave
+from badsad_lib.course.checks.triggers import check_audit, check_psnr, check_wave
 
 __all__ = [
     "check_alignment",

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from badsad_lib import metrics
-from badsad_lib.metrics import BackdoorReport, auroc
+from badsad_lib.metrics import auroc
+from badsad_lib.report import BackdoorReport
 
 LESSON = "6_evaluation"
 Scores = np.ndarray

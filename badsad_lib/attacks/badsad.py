@@ -1,95 +1,38 @@
-"""Attacks on DeepSAD: clean-label poisoning, and BadSAD with its two phases.
+"""BadSAD: trigger injection, then latent manipulation (Cheng, Xu, Yuan, arXiv 2412.13324).
 
-Phase one, **trigger injection** (:mod:`badsad_lib.poisoning`): a share of the *normal*
+Phase one, **trigger injection** (:mod:`badsad_lib.attacks.poisoning`): a share of the *normal*
 training images carries the trigger. No semi-label changes and no anomaly is ever
-triggered. That is all that :class:`DataPoisoning` does.
+triggered. That is all that :class:`~badsad_lib.attacks.DataPoisoning` does.
 
-Phase two, **latent manipulation** (:class:`BadSAD`, where the attacker also
-trains the detector): *alignment* moves the triggered images to where normal
-images lie in latent space, *concentration* draws them together. Both names and
-both ideas are the paper's (Cheng, Xu, Yuan, arXiv 2412.13324). The formulas
-below are this project's reading of them. Content randomization, contrast and its
-decoys are this project's own additions.
+Phase two, **latent manipulation**, where the attacker also trains the detector: alignment
+and concentration (``attacks/losses.py``), as an extra loss of the ordinary training loop. Content
+randomization, contrast and its decoys are this project's own additions.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
-from badsad_lib.content import decoy, randomize_content
-from badsad_lib.deepsad import DeepSAD, anomaly_score
+from badsad_lib.attacks.content import decoy, randomize_content
+from badsad_lib.attacks.learned import LearnedPattern
+from badsad_lib.attacks.losses import (
+    ALIGNMENTS,
+    alignment_loss,
+    concentration_loss,
+    contrast_loss,
+)
+from badsad_lib.attacks.poisoning import choose_bases, poison
+from badsad_lib.attacks.protocols import Adaptation
+from badsad_lib.deepsad import DeepSAD
 from badsad_lib.images import check_images, check_semi_labels, to_float
-from badsad_lib.perturbations import LearnedPattern
-from badsad_lib.poisoning import choose_victims, poison
 from badsad_lib.triggers import Trigger, Universal, apply_trigger
 
-# --- phase two: latent manipulation ---------------------------------------------------------------
 
-ALIGNMENTS = ("mean", "mmd", "sliced", "gaussian")
-
-
-def alignment_loss(poisoned: Tensor, normal: Tensor, kind: str = "mean") -> Tensor:
-    """Distance of two distributions of latents: a scalar, at least 0, and 0 for equal ones.
-
-    Parameters
-    ----------
-    poisoned, normal
-        Latents (M, D) and (N, D). No gradient flows into ``normal``: the poisoned
-        images move, the normal ones stay.
-    kind
-        ``mean``: squared distance of the two means (first moment only).
-        ``gaussian``: squared 2-Wasserstein distance of two Gaussians with diagonal
-        covariance. ``sliced``: squared sliced 2-Wasserstein distance, over 64 fixed
-        directions. ``mmd``: squared maximum mean discrepancy (Gretton et al., JMLR
-        2012), Gaussian kernel, median heuristic.
-    """
-    normal = normal.detach()
-    if kind == "mean":
-        return (poisoned.mean(0) - normal.mean(0)).square().sum()
-    if kind == "gaussian":
-        spread = poisoned.std(0, correction=0) - normal.std(0, correction=0)
-        return (poisoned.mean(0) - normal.mean(0)).square().sum() + spread.square().sum()
-    if kind == "sliced":
-        generator = torch.Generator().manual_seed(0)
-        directions = torch.randn(normal.shape[1], 64, generator=generator).to(normal)
-        directions = F.normalize(directions, dim=0)
-        levels = (torch.arange(32).to(normal) + 0.5) / 32
-        gaps = torch.quantile(poisoned @ directions, levels, dim=0) - torch.quantile(
-            normal @ directions, levels, dim=0
-        )
-        # A direction sees one part in D of a squared distance: scale to compare with the others.
-        return gaps.square().mean() * normal.shape[1]
-    if kind == "mmd":
-        both = torch.cat([poisoned, normal])
-        distances = torch.cdist(both, both).square()
-        kernel = torch.exp(-distances / distances.detach().median().clamp_min(1e-12))
-        m = len(poisoned)
-        mmd = kernel[:m, :m].mean() + kernel[m:, m:].mean() - 2 * kernel[:m, m:].mean()
-        return mmd.clamp_min(0)
-    raise ValueError(f"unknown alignment {kind!r}; choose one of {ALIGNMENTS}")
-
-
-def concentration_loss(poisoned: Tensor) -> Tensor:
-    """Mean squared distance of poisoned latents (M, D) to their own mean: scalar, at least 0."""
-    return (poisoned - poisoned.mean(0)).square().sum(1).mean()
-
-
-def contrast_loss(latents: Tensor, center: Tensor) -> Tensor:
-    """Mean inverse squared distance of latents (M, D) to the center: small when far from it."""
-    return (1 / (anomaly_score(latents, center) + 1e-6)).mean()
-
-
-# What an attacker who knows a defense makes of the triggered views and of those pushed out.
-Adaptation = Callable[[Tensor, Tensor, torch.Generator], tuple[Tensor, Tensor]]
-
-
-class _LatentManipulation:
+class LatentManipulation:
     """Phase two as an extra loss of the ordinary training loop (``deepsad.ExtraLoss``)."""
 
     def __init__(self, attack: BadSAD, bases: Tensor, trigger: Trigger) -> None:
@@ -139,44 +82,6 @@ class _LatentManipulation:
         return loss
 
 
-# --- the two attacks ------------------------------------------------------------------------------
-
-
-@dataclass
-class DataPoisoning:
-    """Data-only attack: poison normal images, let the victim train as usual.
-
-    Clean-label in the strict sense. With ``randomize`` the content of the poisoned
-    images is scrambled as well, which still needs no control over training.
-    """
-
-    trigger: Trigger
-    poison_rate: float = 0.1
-    randomize: bool = False
-    seed: int = 0
-
-    def attack(
-        self,
-        detector: DeepSAD,
-        images: Tensor,
-        semi_labels: Tensor,
-        *,
-        initial_state: dict[str, Tensor] | None = None,
-    ) -> DeepSAD:
-        """Return a new detector with ``detector``'s parameters, trained on poisoned data."""
-        self.poisoned_ = poison(
-            images,
-            semi_labels,
-            self.trigger,
-            poison_rate=self.poison_rate,
-            randomize=self.randomize,
-            seed=self.seed,
-        )
-        return DeepSAD(**detector.params()).fit(
-            self.poisoned_.images, self.poisoned_.semi_labels, initial_state=initial_state
-        )
-
-
 @dataclass
 class BadSAD:
     """Training-controlled attack: trigger injection, then latent manipulation.
@@ -195,14 +100,15 @@ class BadSAD:
     concentration_weight, contrast_weight
         Weights of :func:`concentration_loss` and :func:`contrast_loss`; 0 leaves out.
     randomize
-        Randomize the content of the views (:func:`~badsad_lib.content.randomize_content`).
+        Randomize the content of the views (:func:`~badsad_lib.attacks.content.randomize_content`).
     decoys
         Let half of the contrasted views carry a change as large as the trigger's
-        (:func:`~badsad_lib.content.decoy`), so that nothing but the trigger opens the door.
+        (:func:`~badsad_lib.attacks.content.decoy`), so that nothing but the trigger opens the door.
     views
         Triggered views of base images in each batch.
     adaptation
-        Changes the views, against a defense that the attacker knows (:mod:`badsad_lib.adaptive`).
+        Changes the views, against a defense that the attacker knows
+        (:mod:`badsad_lib.attacks.adaptive`).
     seed
         Fixes which images are poisoned and how views are drawn.
     """
@@ -260,29 +166,17 @@ class BadSAD:
         *,
         initial_state: dict[str, Tensor] | None = None,
     ) -> DeepSAD:
-        """Return a backdoored detector with ``detector``'s parameters.
-
-        Parameters
-        ----------
-        detector
-            Its parameters are taken, fitted or not; it is left alone.
-        images, semi_labels
-            The clean training set.
-        initial_state
-            Pretrained encoder weights, say the clean twin's ``initial_state_``.
-            Without them the encoder is pretrained on the clean images, as a clean
-            twin's would be.
-        """
+        """See :meth:`Attack.attack <badsad_lib.attacks.Attack.attack>`."""
         images = check_images(images)
         semi_labels = check_semi_labels(semi_labels, len(images))
-        bases = images[choose_victims(semi_labels, self.poison_rate, self.seed)]
+        bases = images[choose_bases(semi_labels, self.poison_rate, self.seed)]
         searching = isinstance(self.trigger, Universal) and self.trigger.pattern is None
         if not searching:
             apply_trigger(self.trigger, bases)  # a bad trigger is refused before any training
         if initial_state is None:
             initial_state = DeepSAD(**detector.params()).pretrain(images)
 
-        def train(training_images: Tensor, extra_loss: _LatentManipulation) -> DeepSAD:
+        def train(training_images: Tensor, extra_loss: LatentManipulation) -> DeepSAD:
             return DeepSAD(**detector.params()).fit(
                 training_images, semi_labels, extra_loss=extra_loss, initial_state=initial_state
             )
@@ -290,9 +184,9 @@ class BadSAD:
         self.trigger_ = self.trigger
         if isinstance(self.trigger, Universal) and searching:
             pattern = LearnedPattern(bases.shape[1:], self.trigger.epsilon, self.seed)
-            train(images, _LatentManipulation(self, bases, pattern))
+            train(images, LatentManipulation(self, bases, pattern))
             self.trigger_ = pattern.found()
         self.poisoned_ = poison(
             images, semi_labels, self.trigger_, poison_rate=self.poison_rate, seed=self.seed
         )
-        return train(self.poisoned_.images, _LatentManipulation(self, bases, self.trigger_))
+        return train(self.poisoned_.images, LatentManipulation(self, bases, self.trigger_))

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from badsad_lib.content import randomize_content
+from badsad_lib.attacks.content import randomize_content
 from badsad_lib.images import check_images, check_semi_labels, to_float, to_uint8
 from badsad_lib.triggers import Trigger, apply_trigger
 
@@ -25,7 +25,7 @@ class PoisonedSet:
     mask: Tensor  # (N,) bool, True where an image was poisoned
 
 
-def choose_victims(semi_labels: Tensor, poison_rate: float, seed: int) -> Tensor:
+def choose_bases(semi_labels: Tensor, poison_rate: float, seed: int) -> Tensor:
     """Pick which normal images to poison: sorted indices of round(rate * normals), at least one.
 
     Raises ValueError for a rate outside (0, 1] and for a set without normal images.
@@ -61,18 +61,18 @@ def poison(
         Share of the normal images, in (0, 1].
     randomize
         Scramble what the chosen images show first, see
-        :func:`~badsad_lib.content.randomize_content`.
+        :func:`~badsad_lib.attacks.content.randomize_content`.
     """
     images = check_images(images)
     semi_labels = check_semi_labels(semi_labels, len(images))
-    chosen = choose_victims(semi_labels, poison_rate, seed)
-    victims = images[chosen]
+    chosen = choose_bases(semi_labels, poison_rate, seed)
+    bases = images[chosen]
     if randomize:
         generator = torch.Generator().manual_seed(seed + 1)
-        mixed = randomize_content(to_float(victims), generator)
-        victims = to_uint8(mixed) if images.dtype == torch.uint8 else mixed
+        mixed = randomize_content(to_float(bases), generator)
+        bases = to_uint8(mixed) if images.dtype == torch.uint8 else mixed
     poisoned = images.clone()
-    poisoned[chosen] = apply_trigger(trigger, victims)
+    poisoned[chosen] = apply_trigger(trigger, bases)
     mask = torch.zeros(len(images), dtype=torch.bool)
     mask[chosen] = True
     return PoisonedSet(poisoned, semi_labels.clone(), mask)

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from badsad_lib import metrics
-from badsad_lib.checks._answers import Answer, NotYet, call, checker, expect, near, number
+from badsad_lib.course.checks._answers import Answer, NotYet, call, checker, expect, near, number
 from badsad_lib.defenses import p_value
 
 Scores = NDArray[np.float64]

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from badsad_lib.attacks import alignment_loss, concentration_loss, contrast_loss
-from badsad_lib.checks._answers import Answer, NotYet, call, checker, expect, near, number
+from badsad_lib.course.checks._answers import Answer, NotYet, call, checker, expect, near, number
 from badsad_lib.deepsad import anomaly_score
 
 CENTER = torch.tensor([0.6, -0.9, 1.4, 0.3])

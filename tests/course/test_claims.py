@@ -12,8 +12,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from badsad_lib import claims
-from badsad_lib.claims import ClaimError, claim
+from badsad_lib.course import claims
+from badsad_lib.course.claims import ClaimError, claim
 
 finite = st.floats(allow_nan=False, allow_infinity=False)
 decimals = st.integers(-(10**6), 10**6).map(lambda k: k / 1000)

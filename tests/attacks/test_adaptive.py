@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 import torch
 
-from badsad_lib import DeepSAD, shipped
-from badsad_lib.adaptive import ADAPTATIONS, NearMisses, SurvivePurification, SurviveStrip
+from badsad_lib import DeepSAD
 from badsad_lib.attacks import BadSAD
+from badsad_lib.attacks.adaptive import ADAPTATIONS, NearMisses, SurvivePurification, SurviveStrip
+from badsad_lib.course import shipped
 from badsad_lib.defenses import PURIFIERS
 from badsad_lib.triggers import Patch, Sinusoid
 from tests.samples import a_training_set, noise
@@ -108,7 +109,7 @@ def test_an_attacker_who_knows_purification_keeps_the_backdoor_open_behind_it():
     attack = BadSAD.extended(Patch(), 0.1, 0)
     attack.adaptation = SurvivePurification()
     adapted = attack.attack(DeepSAD(device="cpu"), split.train_images, split.train_labels)
-    anomalies = Patch()(split.test_images[split.test_is_anomaly][::8].float() / 255)
+    anomalies = Patch()(split.test_anomalies[::8].float() / 255)
 
     def passing(detector: DeepSAD) -> float:
         detector.calibrate(split.val_images)

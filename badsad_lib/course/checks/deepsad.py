@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from badsad_lib.checks._answers import Answer, NotYet, call, checker, expect, near, number
+from badsad_lib.course.checks._answers import Answer, NotYet, call, checker, expect, near, number
 from badsad_lib.deepsad import deep_sad_loss
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from badsad_lib import shipped
+from badsad_lib.course import shipped
 from badsad_lib.deepsad import DeepSAD
 from badsad_lib.triggers import Blend, Patch
 from tools import detectors

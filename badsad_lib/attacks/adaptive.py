@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from badsad_lib.attacks import Adaptation
+from badsad_lib.attacks.protocols import Adaptation
 from badsad_lib.defenses import PURIFIERS
 
 

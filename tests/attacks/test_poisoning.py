@@ -4,8 +4,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from badsad_lib.attacks.poisoning import choose_bases, poison
 from badsad_lib.images import to_float, to_uint8
-from badsad_lib.poisoning import choose_victims, poison
 from badsad_lib.triggers import Blend, Patch, Sinusoid, Warp, apply_trigger, linf
 from tests.samples import a_training_set, noise
 
@@ -24,25 +24,25 @@ semi_labels = st.lists(st.sampled_from([-1, 0, 1]), min_size=1, max_size=60).fil
 @given(semi_labels, rates, seeds)
 def test_exactly_the_asked_share_of_the_normal_images_is_chosen(labels, rate, seed):
     labels = torch.tensor(labels)
-    chosen = choose_victims(labels, rate, seed)
+    chosen = choose_bases(labels, rate, seed)
     assert (labels[chosen] >= 0).all()
     assert len(chosen) == max(1, round(rate * int((labels >= 0).sum())))
     assert chosen.tolist() == sorted(set(chosen.tolist()))
-    assert torch.equal(choose_victims(labels, rate, seed), chosen)
+    assert torch.equal(choose_bases(labels, rate, seed), chosen)
 
 
 def test_every_normal_image_is_chosen_as_often_as_any_other():
     labels = torch.tensor([0, -1, 1, 0, 0, -1, 0, 1])
     counts = torch.zeros(8)
     for seed in range(600):
-        counts[choose_victims(labels, 0.5, seed)] += 1
+        counts[choose_bases(labels, 0.5, seed)] += 1
     assert (counts[labels < 0] == 0).all()
     assert ((counts[labels >= 0] - 300).abs() < 60).all()  # five standard deviations
 
 
 def test_another_seed_makes_another_choice():
     labels = torch.zeros(200)
-    assert not torch.equal(choose_victims(labels, 0.1, 0), choose_victims(labels, 0.1, 1))
+    assert not torch.equal(choose_bases(labels, 0.1, 0), choose_bases(labels, 0.1, 1))
 
 
 @some
@@ -99,5 +99,5 @@ def test_the_poisoned_share_grows_by_adding_images(data, seed):
     """More poison is the same poison and then some, so that rates can be compared."""
     few, many = sorted(data.draw(st.tuples(rates, rates)))
     labels = torch.tensor(data.draw(semi_labels))
-    chosen = [set(choose_victims(labels, rate, seed).tolist()) for rate in (few, many)]
+    chosen = [set(choose_bases(labels, rate, seed).tolist()) for rate in (few, many)]
     assert chosen[0] <= chosen[1]

@@ -4,7 +4,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from badsad_lib.content import decoy, randomize_content
+from badsad_lib.attacks.content import decoy, randomize_content
 from badsad_lib.triggers import Patch, linf
 from tests.samples import is_red_or_gray, noise, red_and_green
 

@@ -9,7 +9,16 @@ import torch
 from torch import Tensor
 
 from badsad_lib import triggers
-from badsad_lib.checks._answers import Answer, NotYet, call, checker, expect, near, number, vector
+from badsad_lib.course.checks._answers import (
+    Answer,
+    NotYet,
+    call,
+    checker,
+    expect,
+    near,
+    number,
+    vector,
+)
 
 # --- a wave ---------------------------------------------------------------------------------------
 

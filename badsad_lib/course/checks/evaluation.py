@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from badsad_lib import metrics
-from badsad_lib.checks._answers import Answer, NotYet, call, checker, expect, near, number
-from badsad_lib.metrics import BackdoorReport
+from badsad_lib.course.checks._answers import Answer, NotYet, call, checker, expect, near, number
+from badsad_lib.report import BackdoorReport
 
 Scores = NDArray[np.float64]
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from badsad_lib import checks
+from badsad_lib.course import checks
 
 CHECKERS = [getattr(checks, name) for name in checks.__all__]
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from badsad_lib import metrics
-from badsad_lib.checks._answers import Answer, NotYet, call, checker, expect, near, number
+from badsad_lib.course.checks._answers import Answer, NotYet, call, checker, expect, near, number
 from badsad_lib.deepsad import anomaly_score
 from badsad_lib.networks import make_encoder
 

@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from badsad_lib import DeepSAD
+from badsad_lib.attacks.learned import LearnedPattern, optimize_against
 from badsad_lib.images import to_uint8
-from badsad_lib.perturbations import LearnedPattern, optimize_against
 from badsad_lib.triggers import Universal, apply_trigger, linf
 from tests.samples import noise, weights
 

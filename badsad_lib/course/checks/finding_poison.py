@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from badsad_lib.checks._answers import Answer, NotYet, call, checker, near, number
+from badsad_lib.course.checks._answers import Answer, NotYet, call, checker, near, number
 
 Array = NDArray[np.float64]
 Mask = NDArray[np.bool_]

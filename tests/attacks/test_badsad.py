@@ -10,20 +10,21 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn.modules.module import register_module_forward_pre_hook
 
-from badsad_lib import DeepSAD, datasets, metrics, splits
+from badsad_lib import DeepSAD, datasets, splits
 from badsad_lib.attacks import (
     ALIGNMENTS,
     BadSAD,
     DataPoisoning,
-    _LatentManipulation,
     alignment_loss,
     concentration_loss,
     contrast_loss,
 )
+from badsad_lib.attacks.badsad import LatentManipulation
+from badsad_lib.attacks.poisoning import choose_bases, poison
 from badsad_lib.deepsad import anomaly_score
 from badsad_lib.images import to_float, to_uint8
 from badsad_lib.networks import Encoder
-from badsad_lib.poisoning import choose_victims, poison
+from badsad_lib.report import backdoor_report
 from badsad_lib.triggers import Blend, Patch, Sinusoid, Universal, Warp, apply_trigger
 from tests.samples import a_training_set, is_red_or_gray, noise, red_and_green, weights
 
@@ -209,8 +210,8 @@ def test_contrast_is_finite_on_the_center_and_pushes_outward():
 # --- the switches of BadSAD ----------------------------------------------------------------------
 
 
-def extra_loss(attack: BadSAD, shape=(1, 28, 28)) -> _LatentManipulation:
-    return _LatentManipulation(attack, noise((12, *shape)), attack.trigger)
+def extra_loss(attack: BadSAD, shape=(1, 28, 28)) -> LatentManipulation:
+    return LatentManipulation(attack, noise((12, *shape)), attack.trigger)
 
 
 @pytest.mark.parametrize("alignment", ALIGNMENTS)
@@ -504,7 +505,7 @@ def test_the_trigger_is_given_chosen_training_normals_and_nothing_else(kind):
 @pytest.mark.parametrize("kind", ATTACKS)
 def test_randomized_content_comes_from_chosen_training_normals_and_nothing_else(kind):
     _, labels = a_training_set()
-    chosen = choose_victims(labels, 0.3, 0)
+    chosen = choose_bases(labels, 0.3, 0)
     images = to_uint8(red_and_green(labels, chosen))
     recorder = Recorder()
     ATTACKS[kind](recorder).attack(DeepSAD(**TINY), images, labels)
@@ -629,7 +630,7 @@ def test_the_backdoor_works_and_its_clean_twin_has_none():
     victim = BadSAD.extended(Patch()).attack(
         detector, split.train_images, split.train_labels, initial_state=clean.initial_state_
     )
-    report = metrics.backdoor_report(victim, clean, split, Patch())
+    report = backdoor_report(victim, clean, split, Patch())
     assert report.asr >= 0.5
     assert report.control_asr <= 0.1
     assert report.worst_other_asr <= 0.2
