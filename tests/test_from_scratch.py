@@ -23,6 +23,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from badsad_lib import DeepSAD, defenses, metrics, plots, triggers
+from badsad_lib import report as report_module
 from badsad_lib.attacks import (
     BadSAD,
     DataPoisoning,
@@ -688,7 +689,7 @@ def broken_on_the_clean_twin(lesson: str, monkeypatch: pytest.MonkeyPatch) -> se
 def test_claims_about_the_attack_fail_where_all_detectors_are_the_clean_twin(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(metrics, "perturbation_asr", lambda *_, **__: 0.1)  # it takes seconds
+    monkeypatch.setattr(report_module, "perturbation_asr", lambda *_, **__: 0.1)  # it takes seconds
     about_the_attack = {
         "A: victim, patch, share passing",
         "basic, ASR, test threshold",
