@@ -22,7 +22,7 @@ export IPYTHONDIR := $(CURDIR)/_build/ipython
 one_thread := OMP_NUM_THREADS=1 NUMBA_NUM_THREADS=1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup book test test-fast lint pins execute labs lab detectors serve bench clean
+.PHONY: help setup book test test-fast lint pins execute verify labs lab detectors serve bench clean
 
 help: ## list the targets
 	@echo "make TARGET, with TARGET one of"
@@ -54,6 +54,9 @@ pins: setup ## resolve the pins for every Python and platform promised (asks the
 
 execute: setup ## run the lessons, store outputs and seconds in place
 	$(PY) -m tools.execute $(LESSON)
+
+verify: setup ## try the lessons' claims with other seeds and on clean twins, record it
+	BADSAD_RECORD=1 $(one_thread) $(PYTEST) tests -m trial -n $(WORKERS) --dist load
 
 labs: setup ## derive student versions, without solutions, into _build/labs
 	$(PY) -m tools.labs

@@ -648,6 +648,7 @@ def test_another_seed_is_really_another() -> None:
 
 # Lessons that train were run with all five seeds by hand: seconds add up.
 @pytest.mark.slow
+@pytest.mark.trial
 @pytest.mark.parametrize(
     ("lesson", "seed"),
     [
@@ -686,6 +687,7 @@ def broken_on_the_clean_twin(lesson: str, monkeypatch: pytest.MonkeyPatch) -> se
 
 
 @pytest.mark.slow
+@pytest.mark.trial("6_evaluation")
 def test_claims_about_the_attack_fail_where_all_detectors_are_the_clean_twin(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -708,6 +710,7 @@ def test_claims_about_the_attack_fail_where_all_detectors_are_the_clean_twin(
 
 
 @pytest.mark.slow
+@pytest.mark.trial("7_finding_poison")
 def test_claims_about_finding_poison_fail_where_all_detectors_are_the_clean_twin(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -742,6 +745,7 @@ def repair_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.trial("8_repairing_models")
 def test_claims_about_repairs_fail_on_a_victim_that_nobody_repaired(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -760,6 +764,7 @@ def test_claims_about_repairs_fail_on_a_victim_that_nobody_repaired(
 
 
 @pytest.mark.slow
+@pytest.mark.trial("8_repairing_models")
 def test_claims_about_the_search_fail_where_all_detectors_are_the_clean_twin(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
