@@ -17,6 +17,15 @@ PYTEST := $(PY) -m pytest
 # What the shell around make happens to set must not reach the course.
 unexport PYTHONPATH PYTHONHOME JUPYTER_PATH MPLBACKEND
 export IPYTHONDIR := $(CURDIR)/_build/ipython
+export MPLCONFIGDIR := $(CURDIR)/_build/matplotlib
+
+# Who has no home to write into (a container's user, a locked-down lab) gets one here.
+ifneq (yes,$(shell test -w "$$HOME" && echo yes))
+unexport XDG_CACHE_HOME XDG_CONFIG_HOME XDG_DATA_HOME XDG_RUNTIME_DIR XDG_STATE_HOME
+export HOME := $(CURDIR)/_build/home
+export PIP_NO_CACHE_DIR := 1
+export UV_NO_CACHE := 1
+endif
 
 # The workers share the cores: one thread each, or they fight. (UMAP sets torch to numba's number.)
 one_thread := OMP_NUM_THREADS=1 NUMBA_NUM_THREADS=1
@@ -32,7 +41,7 @@ help: ## list the targets
 	@echo "         LESSON=book/2_deepsad.ipynb (execute only this one)"
 
 setup: ## make .venv and install the pinned packages, if that is still to do
-	@sh tools/setup.sh "$(PYTHON)" && mkdir -p _build
+	@sh tools/setup.sh "$(PYTHON)" && mkdir -p _build/home
 
 book: setup ## build the site into _build/html, warnings are errors
 	$(PY) -m tools.build_book
