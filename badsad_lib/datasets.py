@@ -1,40 +1,31 @@
 """Image datasets as plain tensors: uint8 images (N, C, H, W) and int64 class targets (N,).
 
-``course`` is a small fixed subset that comes with the repository and needs no network.
+``course`` is a small fixed subset that ships with the library and needs no network.
 ``full`` is the published data set, read from files that are already there or downloaded by
-torchvision. Nothing here knows which class is normal: that is the business of ``splits``.
-
-Every file is read with a format's own few rules (idx, npz without pickle, and for CIFAR-10 an
-unpickler that can build nothing but arrays), because data from elsewhere is not trusted code.
+torchvision. Both are what they say, value for value, or they are refused: every file is held
+against the digest of its published content. Nothing here knows which class is normal: that is
+the business of ``splits``.
 """
 
 from __future__ import annotations
 
-import gzip
 import hashlib
-import io
-import math
 import os
-import pickle
 import socket
-import struct
-import tarfile
 import tempfile
-import zlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from http.client import HTTPException
-from pathlib import Path, PurePosixPath
-from typing import Any, ClassVar
+from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from ._torchvision import import_torchvision
-
-Arrays = dict[str, np.ndarray]
+from badsad_lib import _formats, _places
+from badsad_lib._formats import Arrays, FormatError
+from badsad_lib._torchvision import import_torchvision
 
 NAMES = ("fashion_mnist", "mnist", "cifar10")
 SUBSETS = ("course", "full")
@@ -67,7 +58,6 @@ CLASS_NAMES = {
     ),
 }
 
-REPOSITORY_DATA = Path(__file__).resolve().parents[1] / "data"
 DEBIAN_FASHION_MNIST = Path("/usr/share/datasets/fashion-mnist")
 
 COURSE_FILES = {"fashion_mnist": "fashion_mnist_course.npz", "mnist": "mnist_course.npz"}
@@ -77,19 +67,47 @@ COURSE_SHA256 = {
     "fashion_mnist": "2cddf35a39c03ba8d4dbffcc80b671366746cd956132e24aaf1bfbf9068e3978",
     "mnist": "670e4753072d4aa4dc0b3815f58b352d91a478aa14becc98271d5b36fb0f1e97",
 }
+_COURSE_LIMIT = 32 * 2**20  # bytes of the arrays of one course file, at most
 
 _TORCHVISION_FOLDERS = {"fashion_mnist": "FashionMNIST", "mnist": "MNIST"}
-_IDX_STEMS = (
-    "train-images-idx3-ubyte",
-    "train-labels-idx1-ubyte",
-    "t10k-images-idx3-ubyte",
-    "t10k-labels-idx1-ubyte",
-)
+_IDX_SHAPES = {
+    "train-images-idx3-ubyte": (60_000, 28, 28),
+    "train-labels-idx1-ubyte": (60_000,),
+    "t10k-images-idx3-ubyte": (10_000, 28, 28),
+    "t10k-labels-idx1-ubyte": (10_000,),
+}
+# Of the four files in that order, unpacked, since the same content lies about in many packings:
+# Debian's have other gzip headers than the published ones, and some copies are not packed at all.
+_IDX_SHA256 = {
+    "fashion_mnist": (
+        "c59f468a2f672dc815687fe0f83887768d799fd8a3f3276145d20f83aa44d888",
+        "bad3541b69d912435c50bb6ba87bec294ff4f6a2e1246121d8633921760443d9",
+        "5b4141f0afbad91edebe8549f8fcffe087ea10ca49f1dbef5c9a5cd8815ce37b",
+        "0402a96d92fd2663957122ceb108a494c5af83dab82d92729df917d7dec38c34",
+    ),
+    "mnist": (
+        "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db",
+        "65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5",
+        "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7",
+        "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2",
+    ),
+}
 _CIFAR_FOLDER = "cifar-10-batches-py"
 _CIFAR_ARCHIVE = "cifar-10-python.tar.gz"
-_CIFAR_TRAIN = tuple(f"data_batch_{i}" for i in range(1, 6))
-_CIFAR_TEST = "test_batch"
+# Of the pickled batches as published. Only MD5 sums are: torchvision has the same.
+_CIFAR_MD5 = {
+    "data_batch_1": "c99cafc152244af753f735de768cd75f",
+    "data_batch_2": "d4bba439e000b95fd0a9bffe97cbabec",
+    "data_batch_3": "54ebc095f3ab1f0389bbae665268c751",
+    "data_batch_4": "634d18415352ddfa80567beed471001a",
+    "data_batch_5": "482c414d41f54cd18b22e5b47cb7c3cb",
+    "test_batch": "40351d587109b95175f43aff81a1287e",
+}
+_CIFAR_LIMIT = 32 * 2**20  # bytes of a batch, at most: 10,000 images and their file names
 _NETWORK_TIMEOUT_S = 30.0
+
+VERIFIED_BY = {"fashion_mnist": "SHA-256", "mnist": "SHA-256", "cifar10": "MD5"}
+"""Which digest the content of each full data set is held against."""
 
 
 class DataNotFoundError(FileNotFoundError):
@@ -196,9 +214,10 @@ def load(
         ``"course"``: the embedded subset, 2,000 + 400 (train + test) images a class of
         Fashion-MNIST, 400 + 100 of MNIST; CIFAR-10 has none. ``"full"``: the published data.
     root
-        Folder of the data files, laid out as torchvision does. By default the environment
-        variable ``BADSAD_DATA``, else the repository's ``data`` folder. The course subsets
-        are also found in the latter when ``root`` does not hold them.
+        Folder of the full data sets, laid out as torchvision does. By default the environment
+        variable ``BADSAD_DATA``, else the ``data`` folder of the clone, else, where the library
+        was installed without one, ``badsad`` in ``XDG_DATA_HOME`` or ``~/.local/share``. The
+        course subsets ship with the library and are not looked for there.
     download
         Whether torchvision may download a full dataset into ``root`` when it is neither
         there nor, for Fashion-MNIST, installed by Debian's package.
@@ -215,7 +234,7 @@ def load(
     DataNotFoundError
         No files and no download; the message names the ways to get them.
     DamagedDataError
-        A file is truncated, altered or malformed; the message names it.
+        A file is truncated or altered, or not the published one; the message names it.
 
     Notes
     -----
@@ -227,23 +246,16 @@ def load(
         raise ValueError(f"unknown dataset {name!r}; choose one of {', '.join(NAMES)}")
     if subset not in SUBSETS:
         raise ValueError(f"unknown subset {subset!r}; choose one of {', '.join(SUBSETS)}")
-    folder = default_root() if root is None else Path(root).expanduser()
     if subset == "course":
         if name not in COURSE_FILES:
             raise ValueError(
                 f"{name} has no course subset, only {', '.join(COURSE_FILES)} have; "
                 f'use load("{name}", subset="full")'
             )
-        arrays = _load_course(name, folder)
+        arrays = _load_course(name)
     else:
-        arrays = _load_full(name, folder, download)
+        arrays = _load_full(name, _root(root), download)
     return _dataset(name, subset, arrays)
-
-
-def default_root() -> Path:
-    """Folder of the data files: ``BADSAD_DATA`` if set, else the repository's ``data``."""
-    override = os.environ.get("BADSAD_DATA")
-    return Path(override).expanduser() if override else REPOSITORY_DATA
 
 
 def content_sha256(arrays: Mapping[str, np.ndarray]) -> str:
@@ -273,39 +285,36 @@ def _dataset(name: str, subset: str, arrays: Arrays) -> Dataset:
 # --- the embedded course subsets ---------------------------------------------------------
 
 
-def _load_course(name: str, root: Path) -> Arrays:
-    file_name = COURSE_FILES[name]
-    path = next((p for p in (root / file_name, REPOSITORY_DATA / file_name) if p.is_file()), None)
-    if path is None:
+def _load_course(name: str) -> Arrays:
+    path = _places.DATA / COURSE_FILES[name]
+    advice = f"{_places.how_to_restore(path)}"
+    if not path.is_file():
         raise DataNotFoundError(
-            f"the course subset of {name} comes with the repository as data/{file_name}, but "
-            f"neither {root} nor {REPOSITORY_DATA} holds it. Point root= or the environment "
-            "variable BADSAD_DATA at the repository's data folder, or rebuild the file with "
-            "`python data/build.py`"
+            f"the course subset of {name} ships with the library, but {path} is not there: {advice}"
         )
-    return _read_course(path, COURSE_SHA256[name])
-
-
-def _read_course(path: Path, expected: str) -> Arrays:
-    advice = (
-        f"Restore it with `git checkout -- data/{path.name}`, or rebuild it with "
-        "`python data/build.py`"
-    )
     try:
-        with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as archive:
-            arrays = {key: archive[key] for key in archive.files}
-    except Exception as error:  # a damaged archive can make zip, zlib and numpy raise anything
-        raise DamagedDataError(f"{path} cannot be read: {error}. {advice}") from error
+        arrays = _formats.npz(path, _COURSE_LIMIT)
+    except FormatError as error:
+        raise DamagedDataError(f"{path} cannot be read: {error}. To mend it, {advice}") from error
     found = content_sha256(arrays)
-    if found != expected:
+    if found != COURSE_SHA256[name]:
         raise DamagedDataError(
-            f"the arrays in {path} have SHA-256 {found}, expected {expected}: the file is "
-            f"damaged or was changed. {advice}"
+            f"the arrays in {path} have SHA-256 {found}, expected {COURSE_SHA256[name]}: the file "
+            f"is damaged or was changed. To mend it, {advice}"
         )
     return arrays
 
 
 # --- the full datasets -------------------------------------------------------------------
+
+
+def _root(root: str | os.PathLike[str] | None) -> Path:
+    if root is not None:
+        return Path(root).expanduser()
+    try:
+        return _places.fetched()
+    except OSError as error:
+        raise DataNotFoundError(str(error)) from error
 
 
 def _load_full(name: str, root: Path, download: bool) -> Arrays:
@@ -333,7 +342,7 @@ def _find_full(name: str, root: Path) -> Arrays | None:
     if name == "fashion_mnist":
         folders.append(DEBIAN_FASHION_MNIST)
     for folder in folders:
-        arrays = _find_idx(folder)
+        arrays = _find_idx(name, folder)
         if arrays is not None:
             return arrays
     return None
@@ -343,14 +352,14 @@ def _how_to_get(name: str, root: Path, reason: str) -> str:
     if name == "cifar10":
         by_hand = f"put {_CIFAR_ARCHIVE}, or the folder {_CIFAR_FOLDER} out of it, into {root}"
     else:
-        files = ", ".join(f"{stem}.gz" for stem in _IDX_STEMS)
+        files = ", ".join(f"{stem}.gz" for stem in _IDX_SHAPES)
         by_hand = (
             f"put the four original files ({files}; packed or unpacked) "
             f"into {root / _TORCHVISION_FOLDERS[name] / 'raw'}"
         )
     ways = [
         f"let torchvision download it into {root}: call load with download=True where there is "
-        "a network",
+        "a network; root=, or the environment variable BADSAD_DATA, names another folder",
         by_hand,
     ]
     if name == "fashion_mnist":
@@ -382,7 +391,7 @@ def _download(name: str, root: Path) -> None:
             layout = Path(_TORCHVISION_FOLDERS[name], "raw")
             getattr(torchvision.datasets, _TORCHVISION_FOLDERS[name])(temporary, download=True)
             (root / layout).mkdir(parents=True, exist_ok=True)
-            for stem in _IDX_STEMS:
+            for stem in _IDX_SHAPES:
                 Path(temporary, layout, stem).replace(root / layout / stem)
 
 
@@ -397,157 +406,77 @@ def _network_timeout(seconds: float) -> Iterator[None]:
         socket.setdefaulttimeout(before)
 
 
-# --- idx files (MNIST, Fashion-MNIST) ----------------------------------------------------
+# --- published files ---------------------------------------------------------------------
 
 
-def _find_idx(folder: Path) -> Arrays | None:
+def _find_idx(name: str, folder: Path) -> Arrays | None:
     """Arrays of the four idx files in ``folder``; None unless all four are there."""
     paths = []
-    for stem in _IDX_STEMS:
+    for stem in _IDX_SHAPES:
         found = [p for p in (folder / stem, folder / f"{stem}.gz") if p.is_file()]
         if not found:
             return None
         paths.append(found[0])
-    arrays = {
-        "train_images": _read_idx(paths[0], ndim=3),
-        "train_targets": _read_idx(paths[1], ndim=1),
-        "test_images": _read_idx(paths[2], ndim=3),
-        "test_targets": _read_idx(paths[3], ndim=1),
-    }
-    _check_pairs(arrays, folder)
-    return arrays
+    keys = ("train_images", "train_targets", "test_images", "test_targets")
+    published = zip(paths, _IDX_SHAPES.values(), _IDX_SHA256[name])
+    return {key: _read_idx(*file) for key, file in zip(keys, published)}
 
 
-def _read_idx(path: Path, ndim: int) -> np.ndarray:
-    """Read unsigned bytes from an idx file: magic number, big-endian sizes, then the values."""
+def _read_idx(path: Path, shape: tuple[int, ...], sha256: str) -> np.ndarray:
     try:
-        raw = path.read_bytes()
-        content = gzip.decompress(raw) if path.suffix == ".gz" else raw
-    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+        content = _formats.read(path, _formats.idx_size(shape))
+        array = _formats.idx(content, len(shape))
+    except FormatError as error:
         raise _damaged(path, str(error)) from error
-    header = 4 + 4 * ndim
-    if len(content) < header or content[:4] != bytes([0, 0, 8, ndim]):
-        raise _damaged(path, f"it is not an idx file of {ndim}-dimensional unsigned bytes")
-    shape = struct.unpack(f">{ndim}I", content[4:header])
-    if len(content) - header != math.prod(shape):
-        raise _damaged(
-            path, f"its header announces {math.prod(shape)} values, it has {len(content) - header}"
-        )
-    return np.frombuffer(content, np.uint8, offset=header).reshape(shape).copy()
-
-
-# --- CIFAR-10 ----------------------------------------------------------------------------
+    if array.shape != shape:
+        raise _damaged(path, f"its values have shape {array.shape}, the published ones {shape}")
+    _check_digest(path, hashlib.sha256(content).hexdigest(), sha256, "SHA-256")
+    return array
 
 
 def _find_cifar10(root: Path) -> Arrays | None:
     """Arrays of the six batches in the unpacked folder, else in the archive, else None."""
-    wanted = (*_CIFAR_TRAIN, _CIFAR_TEST)
     folder, archive = root / _CIFAR_FOLDER, root / _CIFAR_ARCHIVE
-    if all((folder / batch).is_file() for batch in wanted):
-        where = folder
-        batches = {b: _read_cifar_batch((folder / b).read_bytes(), folder / b) for b in wanted}
+    if all((folder / name).is_file() for name in _CIFAR_MD5):
+        batches = [_read_cifar(folder / name, name) for name in _CIFAR_MD5]
     elif archive.is_file():
-        where = archive
-        batches = _read_cifar_archive(archive, wanted)
+        try:
+            contents = _formats.tar_members(archive, [*_CIFAR_MD5], _CIFAR_LIMIT)
+        except FormatError as error:
+            raise _damaged(archive, str(error)) from error
+        batches = [_cifar_batch(contents[name], archive / name, name) for name in _CIFAR_MD5]
     else:
         return None
-    train = [batches[batch] for batch in _CIFAR_TRAIN]
-    arrays = {
+    *train, test = batches
+    return {
         "train_images": np.concatenate([images for images, _ in train]),
         "train_targets": np.concatenate([targets for _, targets in train]),
-        "test_images": batches[_CIFAR_TEST][0],
-        "test_targets": batches[_CIFAR_TEST][1],
+        "test_images": test[0],
+        "test_targets": test[1],
     }
-    _check_pairs(arrays, where)
-    return arrays
 
 
-def _read_cifar_archive(
-    path: Path, wanted: tuple[str, ...]
-) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    """Read the batches straight out of the archive: nothing of it is written to disk."""
-    batches = {}
+def _read_cifar(path: Path, name: str) -> tuple[np.ndarray, np.ndarray]:
     try:
-        with tarfile.open(path, "r|gz") as archive:
-            for member in archive:
-                name = PurePosixPath(member.name).name
-                stream = archive.extractfile(member) if name in wanted else None
-                if stream is not None:
-                    batches[name] = _read_cifar_batch(stream.read(), path / member.name)
-    except (tarfile.TarError, EOFError, zlib.error, gzip.BadGzipFile) as error:
+        content = _formats.read(path, _CIFAR_LIMIT)
+    except FormatError as error:
         raise _damaged(path, str(error)) from error
-    missing = [name for name in wanted if name not in batches]
-    if missing:
-        raise _damaged(path, f"it lacks {', '.join(missing)}")
-    return batches
+    return _cifar_batch(content, path, name)
 
 
-def _read_cifar_batch(content: bytes, path: Path) -> tuple[np.ndarray, np.ndarray]:
-    """Images (N, 3, 32, 32) and targets (N,) of one pickled batch, executing nothing in it."""
+def _cifar_batch(content: bytes, path: Path, name: str) -> tuple[np.ndarray, np.ndarray]:
+    # The digest first: no pickle but the published ones is even looked at.
+    digest = hashlib.md5(content, usedforsecurity=False).hexdigest()
+    _check_digest(path, digest, _CIFAR_MD5[name], "MD5")
     try:
-        batch = _ArraysOnlyUnpickler(io.BytesIO(content), encoding="latin1").load()
-        images = batch["data"].uint8().reshape(-1, 3, 32, 32)
-        targets = np.array(batch["labels"], dtype=np.int64)
-    except Exception as error:  # a damaged or hostile pickle can raise anything
-        raise _damaged(path, f"{type(error).__name__}: {error}") from error
-    return images, targets
+        return _formats.cifar_batch(content)
+    except FormatError as error:
+        raise _damaged(path, str(error)) from error
 
 
-class _PickledDtype:
-    """Stand-in for ``numpy.dtype`` in a pickle: remembers its name."""
-
-    def __init__(self, name: str, *_: Any) -> None:
-        self.name = name
-
-    def __setstate__(self, state: Any) -> None:
-        pass
-
-
-class _PickledArray:
-    """Stand-in for a numpy array in a pickle: remembers shape, dtype and bytes."""
-
-    def __init__(self, *_: Any) -> None:
-        self.state: Any = None
-
-    def __setstate__(self, state: Any) -> None:
-        self.state = state
-
-    def uint8(self) -> np.ndarray:
-        """Return the array, which must be of unsigned bytes in C order."""
-        _, shape, dtype, is_fortran, content = self.state
-        if dtype.name not in ("u1", "|u1") or is_fortran:
-            raise ValueError(f"expected unsigned bytes in C order, got dtype {dtype.name}")
-        # Python 2 strings arrive as str, one character a byte.
-        raw = content.encode("latin1") if isinstance(content, str) else content
-        return np.frombuffer(raw, np.uint8).reshape(shape).copy()
-
-
-class _ArraysOnlyUnpickler(pickle.Unpickler):
-    """Unpickler that knows four names, all harmless: a pickle may otherwise run any code."""
-
-    _stand_ins: ClassVar[dict[tuple[str, str], Callable[..., Any]]] = {
-        ("numpy", "ndarray"): _PickledArray,
-        ("numpy", "dtype"): _PickledDtype,
-        ("numpy.core.multiarray", "_reconstruct"): _PickledArray,
-        ("numpy._core.multiarray", "_reconstruct"): _PickledArray,
-    }
-
-    def find_class(self, module: str, name: str) -> Any:
-        if (module, name) not in self._stand_ins:
-            raise pickle.UnpicklingError(f"refused to load {module}.{name}: not array data")
-        return self._stand_ins[module, name]
-
-
-# --- shared by the formats ---------------------------------------------------------------
-
-
-def _check_pairs(arrays: Arrays, where: Path) -> None:
-    for part in ("train", "test"):
-        images, targets = arrays[f"{part}_images"], arrays[f"{part}_targets"]
-        if len(images) != len(targets):
-            raise _damaged(where, f"{len(images)} {part} images but {len(targets)} labels")
-        if targets.size and not 0 <= targets.min() <= targets.max() <= 9:
-            raise _damaged(where, f"{part} labels {targets.min()}..{targets.max()}, not in 0..9")
+def _check_digest(path: Path, found: str, expected: str, kind: str) -> None:
+    if found != expected:
+        raise _damaged(path, f"its content has {kind} {found}, the published one {expected}")
 
 
 def _damaged(path: Path, problem: str) -> DamagedDataError:

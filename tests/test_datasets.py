@@ -4,11 +4,9 @@ import contextlib
 import gzip
 import hashlib
 import importlib.util
-import io
 import os
 import pickle
 import shutil
-import struct
 import tarfile
 import tempfile
 import threading
@@ -16,7 +14,6 @@ import types
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import ClassVar
 from urllib.error import URLError
 
 import numpy as np
@@ -25,7 +22,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from badsad_lib import datasets
+from badsad_lib import _places, datasets
 from badsad_lib._torchvision import import_torchvision
 from badsad_lib.datasets import (
     CLASS_NAMES,
@@ -38,17 +35,20 @@ from badsad_lib.datasets import (
     content_sha256,
     load,
 )
+from tests.originals import (
+    CIFAR_BATCHES,
+    IDX_FILES,
+    cifar_batch,
+    idx,
+    random_images,
+    write_cifar10,
+    write_idx,
+)
 
-DATA = datasets.REPOSITORY_DATA
+DATA = _places.DATA
 DEBIAN = datasets.DEBIAN_FASHION_MNIST
 SIZES = {"fashion_mnist": (2000, 400), "mnist": (400, 100)}
-IDX_FILES = (
-    "train-images-idx3-ubyte",
-    "train-labels-idx1-ubyte",
-    "t10k-images-idx3-ubyte",
-    "t10k-labels-idx1-ubyte",
-)
-CIFAR_BATCHES = [*(f"data_batch_{i}" for i in range(1, 6)), "test_batch"]
+PUBLISHED = {name: getattr(datasets, name) for name in ("_IDX_SHAPES", "_IDX_SHA256", "_CIFAR_MD5")}
 
 
 @pytest.fixture(autouse=True)
@@ -63,82 +63,42 @@ def no_debian_and_no_network(monkeypatch, tmp_path):
     monkeypatch.setattr(datasets, "import_torchvision", no_network)
 
 
+@pytest.fixture(autouse=True)
+def small_originals(monkeypatch, small_digests):
+    """Take what `write_idx` and `write_cifar10` write for the published files."""
+    for name, value in small_digests.items():
+        monkeypatch.setattr(datasets, name, value)
+
+
+@pytest.fixture(scope="module")
+def small_digests(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("small")
+    arrays = write_idx(folder, packed=False)
+    write_cifar10(folder)
+    sha256 = [hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in IDX_FILES]
+    return {
+        "_IDX_SHAPES": {name: array.shape for name, array in arrays.items()},
+        "_IDX_SHA256": {"fashion_mnist": sha256, "mnist": sha256},
+        "_CIFAR_MD5": {name: md5(folder / "cifar-10-batches-py" / name) for name in CIFAR_BATCHES},
+    }
+
+
+def md5(path: Path) -> str:
+    return hashlib.md5(path.read_bytes(), usedforsecurity=False).hexdigest()
+
+
+@pytest.fixture
+def real_originals(monkeypatch, small_originals):
+    for name, value in PUBLISHED.items():
+        monkeypatch.setattr(datasets, name, value)
+
+
 @pytest.fixture(scope="module")
 def build():
     spec = importlib.util.spec_from_file_location("data_build", DATA / "build.py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
-
-
-# --- writers of the original formats ------------------------------------------------------
-
-
-def idx(array: np.ndarray) -> bytes:
-    header = bytes([0, 0, 8, array.ndim]) + struct.pack(f">{array.ndim}I", *array.shape)
-    return header + array.astype(np.uint8).tobytes()
-
-
-def random_images(n: int, *shape: int, seed: int = 0) -> np.ndarray:
-    return np.random.RandomState(seed).randint(0, 256, (n, *shape), dtype=np.uint8)
-
-
-def write_idx(folder: Path, n_train=20, n_test=10, packed=True) -> dict[str, np.ndarray]:
-    arrays = {
-        "train-images-idx3-ubyte": random_images(n_train, 28, 28),
-        "train-labels-idx1-ubyte": np.arange(n_train) % 10,
-        "t10k-images-idx3-ubyte": random_images(n_test, 28, 28, seed=1),
-        "t10k-labels-idx1-ubyte": np.arange(n_test) % 10,
-    }
-    folder.mkdir(parents=True, exist_ok=True)
-    for name, array in arrays.items():
-        if packed:
-            (folder / f"{name}.gz").write_bytes(gzip.compress(idx(array)))
-        else:
-            (folder / name).write_bytes(idx(array))
-    return arrays
-
-
-class Python2Pickler(pickle._Pickler):
-    """Writes strings as Python 2 did, which is how the published batches were made."""
-
-    dispatch: ClassVar = dict(pickle._Pickler.dispatch)
-
-    def save_python2_str(self, text):
-        content = text.encode("latin1") if isinstance(text, str) else text
-        self.write(pickle.BINSTRING + struct.pack("<i", len(content)) + content)
-        self.memoize(text)
-
-    dispatch[str] = dispatch[bytes] = save_python2_str
-
-
-def cifar_batch(images: np.ndarray, targets: np.ndarray) -> bytes:
-    buffer = io.BytesIO()
-    Python2Pickler(buffer, protocol=2).dump(
-        {
-            "batch_label": "training batch 1 of 5",
-            "labels": targets.tolist(),
-            "data": images.reshape(len(images), -1),
-            "filenames": [f"image_{i}.png" for i in range(len(images))],
-        }
-    )
-    return buffer.getvalue().replace(b"cnumpy._core.multiarray\n", b"cnumpy.core.multiarray\n")
-
-
-def write_cifar10(root: Path, n=10, archive=False) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    """Six small batches under ``root``, as the published folder or as the published archive."""
-    folder = root / "cifar-10-batches-py"
-    folder.mkdir(parents=True, exist_ok=True)
-    batches = {}
-    for seed, name in enumerate(CIFAR_BATCHES):
-        batches[name] = random_images(n, 3, 32, 32, seed=seed), np.arange(n) % 10
-        (folder / name).write_bytes(cifar_batch(*batches[name]))
-    (folder / "readme.html").write_text("not a batch")
-    if archive:
-        with tarfile.open(root / "cifar-10-python.tar.gz", "w:gz") as tar:
-            tar.add(folder, arcname=folder.name)
-        shutil.rmtree(folder)
-    return batches
 
 
 # --- the course subsets -------------------------------------------------------------------
@@ -198,14 +158,20 @@ def test_course_file_loads_without_pickle(name):
 
 
 def test_course_subset_is_found_whatever_the_root(tmp_path, monkeypatch):
+    (tmp_path / COURSE_FILES["mnist"]).write_bytes(b"not what ships")
     assert len(load("mnist", root=tmp_path).train) == 4000
     monkeypatch.setenv("BADSAD_DATA", str(tmp_path))
     assert len(load("mnist").train) == 4000
 
 
-def test_course_subset_nowhere(tmp_path, monkeypatch):
-    monkeypatch.setattr(datasets, "REPOSITORY_DATA", tmp_path / "gone")
-    with pytest.raises(DataNotFoundError, match=r"data/mnist_course.npz.*BADSAD_DATA.*build.py"):
+@pytest.mark.parametrize(
+    ("in_clone", "advice"), [(True, r"git checkout -- data/mnist"), (False, "install badsad-lib")]
+)
+def test_course_subset_nowhere(tmp_path, monkeypatch, in_clone, advice):
+    monkeypatch.setattr(_places, "IN_CLONE", in_clone)
+    monkeypatch.setattr(_places, "SHIPPED", tmp_path)
+    monkeypatch.setattr(_places, "DATA", tmp_path / "data")
+    with pytest.raises(DataNotFoundError, match=rf"data/mnist_course.npz is not there.*{advice}"):
         load("mnist", root=tmp_path)
 
 
@@ -219,18 +185,23 @@ def small_course(folder: Path, monkeypatch, build) -> tuple[Path, dict[str, np.n
         )
     }
     monkeypatch.setitem(COURSE_SHA256, "mnist", content_sha256(arrays))
-    path = folder / COURSE_FILES["mnist"]
+    monkeypatch.setattr(_places, "SHIPPED", folder)
+    monkeypatch.setattr(_places, "DATA", folder / "data")
+    path = folder / "data" / COURSE_FILES["mnist"]
+    path.parent.mkdir()
     path.write_bytes(build.pack(arrays))
     return path, arrays
 
 
 def test_one_changed_pixel_is_noticed(tmp_path, monkeypatch, build):
     path, arrays = small_course(tmp_path, monkeypatch, build)
-    assert len(load("mnist", root=tmp_path).train) == 10
+    assert len(load("mnist").train) == 10
     arrays["train_images"][3, 2, 1] ^= 1
     path.write_bytes(build.pack(arrays))
-    with pytest.raises(DamagedDataError, match=r"SHA-256 \w+, expected \w+.*git checkout.*build"):
-        load("mnist", root=tmp_path)
+    with pytest.raises(
+        DamagedDataError, match=r"SHA-256 \w+, expected \w+.*git checkout -- data/mnist"
+    ):
+        load("mnist")
 
 
 def test_another_packing_of_the_same_arrays_is_accepted(tmp_path, monkeypatch, build):
@@ -238,7 +209,7 @@ def test_another_packing_of_the_same_arrays_is_accepted(tmp_path, monkeypatch, b
     before = path.read_bytes()
     np.savez(path, **arrays)
     assert path.read_bytes() != before
-    images = load("mnist", root=tmp_path).train.images
+    images = load("mnist").train.images
     assert np.array_equal(images[:, 0].numpy(), arrays["train_images"])
 
 
@@ -246,7 +217,7 @@ def test_a_pickle_in_the_archive_is_refused(tmp_path, monkeypatch, build):
     path, arrays = small_course(tmp_path, monkeypatch, build)
     np.savez(path, **arrays, extra=np.array([{"code": 1}], dtype=object))
     with pytest.raises(DamagedDataError, match="allow_pickle"):
-        load("mnist", root=tmp_path)
+        load("mnist")
 
 
 def test_no_damage_to_a_course_file_goes_unnoticed(monkeypatch, build):
@@ -262,7 +233,7 @@ def test_no_damage_to_a_course_file_goes_unnoticed(monkeypatch, build):
             path.write_bytes(broken[:position] if truncate else broken)
             # Some bytes mean nothing, a file's date for one. Then the images must be whole.
             with contextlib.suppress(DamagedDataError):
-                images = load("mnist", root=folder).train.images[:, 0].numpy()
+                images = load("mnist").train.images[:, 0].numpy()
                 assert np.array_equal(images, arrays["train_images"])
                 assert not truncate
 
@@ -288,6 +259,7 @@ def test_mnist_rebuilds_bit_for_bit(build, tmp_path):
     check_rebuilt(build, "mnist", DATA, tmp_path)
 
 
+@pytest.mark.usefixtures("real_originals")
 def test_fashion_mnist_rebuilds_bit_for_bit(build, tmp_path, monkeypatch):
     monkeypatch.setattr(datasets, "DEBIAN_FASHION_MNIST", DEBIAN)
     try:
@@ -408,10 +380,12 @@ def test_full_fashion_mnist_is_read_from_debians_package(tmp_path, monkeypatch):
 
 
 def test_files_in_root_come_before_debians(tmp_path, monkeypatch):
-    write_idx(tmp_path / "package")
-    write_idx(tmp_path / "FashionMNIST" / "raw", n_train=30)
+    write_idx(tmp_path / "package", n_train=30)
     monkeypatch.setattr(datasets, "DEBIAN_FASHION_MNIST", tmp_path / "package")
-    assert len(load("fashion_mnist", "full", root=tmp_path).train) == 30
+    with pytest.raises(DamagedDataError, match="package"):
+        load("fashion_mnist", "full", root=tmp_path)
+    write_idx(tmp_path / "FashionMNIST" / "raw")
+    assert len(load("fashion_mnist", "full", root=tmp_path).train) == 20
 
 
 def test_root_may_come_from_the_environment(tmp_path, monkeypatch):
@@ -441,12 +415,41 @@ def test_a_truncated_file_is_refused(tmp_path, name, keep, packed):
         load("mnist", "full", root=tmp_path)
 
 
+CHANGED = {
+    "fewer": (
+        np.zeros((19, 28, 28)),
+        r"its values have shape \(19, 28, 28\), the publis.*\(20, 28",
+    ),
+    "more": (np.zeros((21, 28, 28)), r"it holds more than 15,696 bytes"),
+    "5x7 pixels": (np.zeros((20, 5, 7)), r"shape \(20, 5, 7\), the published ones \(20, 28, 28\)"),
+    "no images": (np.arange(20), "not an idx file of 3-dimensional"),
+    "other images": (np.zeros((20, 28, 28)), r"its content has SHA-256 \w{64}, the published one"),
+    "another pixel": (random_images(20, 28, 28) ^ (np.arange(784).reshape(28, 28) == 99), "SHA"),
+}
+
+
+@pytest.mark.parametrize("case", CHANGED)
+@pytest.mark.parametrize("packed", [True, False])
+@pytest.mark.parametrize(
+    ("name", "folder"), [("fashion_mnist", "FashionMNIST"), ("mnist", "MNIST")]
+)
+def test_anything_but_the_published_images_is_refused(tmp_path, case, packed, name, folder):
+    array, message = CHANGED[case]
+    raw = tmp_path / folder / "raw"
+    write_idx(raw, packed=packed)
+    path = raw / f"train-images-idx3-ubyte{'.gz' if packed else ''}"
+    path.write_bytes(gzip.compress(idx(array)) if packed else idx(array))
+    with pytest.raises(DamagedDataError, match=message) as caught:
+        load(name, "full", root=tmp_path)
+    assert str(path) in str(caught.value)
+
+
 @pytest.mark.parametrize(
     ("name", "array", "message"),
     [
-        ("train-labels-idx1-ubyte", np.arange(9), "20 train images but 9 labels"),
-        ("t10k-labels-idx1-ubyte", np.full(10, 10), r"test labels 10\.\.10, not in 0\.\.9"),
-        ("train-images-idx3-ubyte", np.arange(20), "not an idx file of 3-dimensional"),
+        ("train-labels-idx1-ubyte", np.arange(9), r"shape \(9,\), the published ones \(20,\)"),
+        ("t10k-labels-idx1-ubyte", np.full(10, 10), "SHA-256"),
+        ("t10k-images-idx3-ubyte", random_images(10, 28, 28), "SHA-256"),
     ],
 )
 def test_files_that_do_not_belong_together_are_refused(tmp_path, name, array, message):
@@ -457,17 +460,34 @@ def test_files_that_do_not_belong_together_are_refused(tmp_path, name, array, me
         load("mnist", "full", root=tmp_path)
 
 
+def test_one_published_set_is_not_taken_for_the_other(tmp_path, monkeypatch):
+    digests = dict(datasets._IDX_SHA256, mnist=PUBLISHED["_IDX_SHA256"]["mnist"])
+    monkeypatch.setattr(datasets, "_IDX_SHA256", digests)
+    for folder in ("FashionMNIST", "MNIST"):
+        write_idx(tmp_path / folder / "raw")
+    assert len(load("fashion_mnist", "full", root=tmp_path).train) == 20
+    with pytest.raises(DamagedDataError, match=r"MNIST.raw.train-images.*ba891046e6505d7a"):
+        load("mnist", "full", root=tmp_path)
+
+
+@pytest.mark.usefixtures("real_originals")
+def test_debians_files_have_the_published_content(tmp_path, monkeypatch):
+    monkeypatch.setattr(datasets, "DEBIAN_FASHION_MNIST", DEBIAN)
+    if not DEBIAN.is_dir():
+        pytest.skip("needs the package: apt install dataset-fashion-mnist")
+    data = load("fashion_mnist", "full", root=tmp_path, download=False)
+    assert torch.bincount(data.train.targets).tolist() == [6000] * 10
+    assert torch.bincount(data.test.targets).tolist() == [1000] * 10
+
+
+def test_the_digests_of_the_originals_are_those_that_the_readme_states():
+    readme = (DATA / "README.md").read_text()
+    for name in ("fashion_mnist", "mnist"):
+        for file, digest in zip(IDX_FILES, PUBLISHED["_IDX_SHA256"][name], strict=True):
+            assert f"`{file}` | `{digest}`" in readme
+
+
 # --- full CIFAR-10 ------------------------------------------------------------------------
-
-
-def test_the_test_writes_batches_as_python_2_did():
-    images, targets = random_images(2, 3, 32, 32), np.array([3, 9])
-    content = cifar_batch(images, targets)
-    batch = pickle.loads(content, encoding="bytes")
-    assert batch[b"data"].dtype == np.uint8
-    assert np.array_equal(batch[b"data"], images.reshape(2, 3072))
-    assert batch[b"labels"] == [3, 9]
-    assert b"cnumpy.core.multiarray\n_reconstruct" in content
 
 
 @pytest.mark.parametrize("archive", [False, True])
@@ -487,15 +507,31 @@ def test_cifar10_is_read_from_the_folder_and_from_the_archive(tmp_path, archive)
     assert sorted(tmp_path.rglob("*")) == before
 
 
-@pytest.mark.parametrize("protocol", [3, 4])
-def test_batches_pickled_by_python_3_are_read_too(tmp_path, protocol):
-    batches = write_cifar10(tmp_path)
-    for name, (images, targets) in batches.items():
-        batch = {"data": images.reshape(len(images), -1), "labels": targets.tolist()}
-        content = pickle.dumps(batch, protocol=protocol)
-        (tmp_path / "cifar-10-batches-py" / name).write_bytes(content)
-    data = load("cifar10", "full", root=tmp_path)
-    assert np.array_equal(data.test.images.numpy(), batches["test_batch"][0])
+def test_the_digests_of_cifar10_are_torchvisions():
+    cifar10 = import_torchvision().datasets.CIFAR10
+    assert dict([*cifar10.train_list, *cifar10.test_list]) == PUBLISHED["_CIFAR_MD5"]
+
+
+@pytest.mark.parametrize("archive", [False, True])
+@pytest.mark.parametrize("changed", ["fewer", "pixels", "labels", "Python 3"])
+def test_anything_but_the_published_batches_is_refused(tmp_path, changed, archive):
+    images, targets = write_cifar10(tmp_path)["data_batch_4"]
+    content = {
+        "fewer": cifar_batch(images[:-1], targets[:-1]),
+        "pixels": cifar_batch(255 - images, targets),
+        "labels": cifar_batch(images, targets[::-1].copy()),
+        "Python 3": pickle.dumps({"data": images.reshape(10, -1), "labels": targets.tolist()}),
+    }[changed]
+    folder = tmp_path / "cifar-10-batches-py"
+    (folder / "data_batch_4").write_bytes(content)
+    if archive:
+        with tarfile.open(tmp_path / "cifar-10-python.tar.gz", "w:gz") as tar:
+            tar.add(folder, arcname=folder.name)
+        shutil.rmtree(folder)
+    with pytest.raises(
+        DamagedDataError, match=r"data_batch_4.*content has MD5 \w{32}, the publish"
+    ):
+        load("cifar10", "full", root=tmp_path)
 
 
 def test_cifar10_has_no_course_subset():
@@ -511,46 +547,22 @@ class Hostile:
         return os.mkdir, (str(self.path),)
 
 
-def test_a_hostile_batch_is_not_executed(tmp_path):
+@pytest.mark.parametrize("disguised", [False, True])
+def test_a_hostile_batch_is_not_executed(tmp_path, monkeypatch, disguised):
     write_cifar10(tmp_path)
     trace = tmp_path / "executed"
     hostile = pickle.dumps({"data": Hostile(trace), "labels": []})
-    (tmp_path / "cifar-10-batches-py" / "data_batch_2").write_bytes(hostile)
-    with pytest.raises(
-        DamagedDataError, match=r"data_batch_2.*refused to load posix.mkdir|nt.mkdir"
-    ):
+    path = tmp_path / "cifar-10-batches-py" / "data_batch_2"
+    path.write_bytes(hostile)
+    if disguised:  # MD5 is not beyond forging: with the right sum it is still not executed
+        digests = datasets._CIFAR_MD5 | {"data_batch_2": md5(path)}
+        monkeypatch.setattr(datasets, "_CIFAR_MD5", digests)
+    reason = "refused to load (posix|nt).mkdir" if disguised else "content has MD5"
+    with pytest.raises(DamagedDataError, match=rf"data_batch_2.*{reason}"):
         load("cifar10", "full", root=tmp_path)
     assert not trace.exists()
     pickle.loads(hostile)
     assert trace.exists(), "the batch must be one that harms a careless reader"
-
-
-@pytest.mark.parametrize(
-    "batch",
-    [
-        {"labels": [1]},
-        {"data": random_images(1, 3072)},
-        {"data": random_images(1, 3072).astype(np.int16), "labels": [1]},
-        {"data": np.asfortranarray(random_images(2, 3072)), "labels": [1, 2]},
-        {"data": random_images(1, 3071), "labels": [1]},
-        {"data": "text", "labels": [1]},
-        {"data": random_images(1, 3072), "labels": ["cat"]},
-        [],
-    ],
-)
-def test_a_malformed_batch_is_refused(tmp_path, batch):
-    write_cifar10(tmp_path)
-    (tmp_path / "cifar-10-batches-py" / "test_batch").write_bytes(pickle.dumps(batch, protocol=3))
-    with pytest.raises(DamagedDataError, match="test_batch is damaged"):
-        load("cifar10", "full", root=tmp_path)
-
-
-@settings(max_examples=40)
-@given(share=st.floats(0, 0.9999))
-def test_a_truncated_batch_is_refused(share):
-    content = cifar_batch(random_images(2, 3, 32, 32), np.array([1, 2]))
-    with pytest.raises(DamagedDataError):
-        datasets._read_cifar_batch(content[: int(share * len(content))], Path("data_batch_1"))
 
 
 @pytest.mark.parametrize("share", [0, 0.3, 0.9, 0.999])
@@ -627,9 +639,6 @@ def published(tmp_path, monkeypatch):
     folder = tmp_path / "published"
     write_idx(folder)
     write_cifar10(folder, archive=True)
-
-    def md5(path: Path) -> str:
-        return hashlib.md5(path.read_bytes(), usedforsecurity=False).hexdigest()
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), partial(QuietHandler, directory=folder))
     address = f"http://127.0.0.1:{server.server_port}/"

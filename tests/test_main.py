@@ -15,8 +15,9 @@ import pytest
 import torch
 
 import badsad_lib
-from badsad_lib import DeepSAD, datasets, metrics, splits
+from badsad_lib import DeepSAD, _places, datasets, metrics, splits
 from badsad_lib.__main__ import main
+from tests.originals import write_cifar10, write_idx
 
 ROOT = Path(__file__).resolve().parents[1]
 QUICK = ["--data", "mnist", "--epochs", "1", "--pretrain-epochs", "0", "--device", "cpu"]
@@ -75,9 +76,29 @@ def test_fetching_without_a_network_tells_the_other_ways(capsys, monkeypatch, tm
 
 def test_a_damaged_file_is_an_error(capsys, monkeypatch, tmp_path):
     (tmp_path / "mnist_course.npz").write_bytes(b"not an archive")
-    monkeypatch.setenv("BADSAD_DATA", str(tmp_path))
+    monkeypatch.setattr(_places, "SHIPPED", tmp_path)
+    monkeypatch.setattr(_places, "DATA", tmp_path)
     assert main(["data", "--name", "mnist", "--subset", "course"]) == 2
     assert "mnist_course.npz cannot be read" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["fashion_mnist", "mnist", "cifar10"])
+def test_a_full_set_that_is_not_the_published_one_is_an_error(capsys, monkeypatch, tmp_path, name):
+    for folder in ("FashionMNIST", "MNIST"):
+        write_idx(tmp_path / folder / "raw")
+    write_cifar10(tmp_path)
+    monkeypatch.setenv("BADSAD_DATA", str(tmp_path))
+    assert main(["data", "--name", name, "--subset", "full"]) == 2
+    out, err = capsys.readouterr()
+    assert "verified" not in out
+    assert re.match(rf"error: {tmp_path}.* is damaged or not the original file", err)
+
+
+def test_data_says_what_a_full_set_was_verified_by(capsys, monkeypatch):
+    monkeypatch.setattr(datasets, "load", lambda *_, load=datasets.load, **__: load("mnist"))
+    for name, digest in (("mnist", "SHA-256"), ("fashion_mnist", "SHA-256"), ("cifar10", "MD5")):
+        assert main(["data", "--name", name, "--subset", "full"]) == 0
+        assert f"here, {digest} verified\n" in capsys.readouterr().out
 
 
 # --- train and evaluate ---------------------------------------------------------------------------

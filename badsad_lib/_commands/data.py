@@ -37,7 +37,10 @@ def _row(name: str, subset: str, fetch: bool) -> str:
             raise
         return f"{name:<14} {subset:<7} {'-':>7} {'-':>7}  {'-':<8} not here; --fetch downloads it"
     image = "x".join(map(str, data.train.images.shape[1:]))
-    state = "embedded, SHA-256 verified" if subset == "course" else "here, format verified"
+    # Loading refuses what has another digest.
+    course = subset == "course"
+    state = f"{'embedded' if course else 'here'}, "
+    state += f"{'SHA-256' if course else datasets.VERIFIED_BY[name]} verified"
     return f"{name:<14} {subset:<7} {len(data.train):>7,} {len(data.test):>7,}  {image:<8} {state}"
 
 

@@ -15,7 +15,7 @@ from typing import Any
 
 import pandas as pd
 
-from badsad_lib import datasets, splits
+from badsad_lib import _places, datasets, splits
 from badsad_lib.attacks import BadSAD, DataPoisoning
 from badsad_lib.deepsad import DeepSAD
 from badsad_lib.triggers import Blend, Patch, Trigger
@@ -70,7 +70,7 @@ def train(name: str, **parameters: Any) -> DeepSAD:
 def path(name: str) -> Path:
     """Return where the file of a detector lies."""
     _recipe(name)
-    return datasets.default_root() / "detectors" / f"{name}.safetensors"
+    return _places.DETECTORS / f"{name}.safetensors"
 
 
 def load(name: str) -> DeepSAD:
@@ -100,7 +100,7 @@ def results(name: str) -> pd.DataFrame:
     FileNotFoundError
         There is no such table; the message lists those that there are.
     """
-    folder = datasets.REPOSITORY_DATA.parent / "benchmarks" / "results"
+    folder = _places.RESULTS
     if not (folder / f"{name}.csv").is_file():
         there = sorted(file.stem for file in folder.glob("*.csv"))
         raise FileNotFoundError(f"no table {name!r} in {folder}; choose one of {there}")
