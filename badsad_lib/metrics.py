@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy import stats
 from sklearn.metrics import roc_auc_score
 
 Scores = NDArray[np.float64]
@@ -138,3 +139,78 @@ def rates(
         asr_unconditional=unconditional,
         triggered_auroc=area,
     )
+
+
+# --- two ways compared ----------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A mean with the ends of its interval."""
+
+    mean: float
+    low: float
+    high: float
+
+
+def paired_interval(
+    first: ArrayLike,
+    second: ArrayLike,
+    *,
+    level: float = 0.95,
+    resamples: int = 10_000,
+    seed: int,
+) -> Interval:
+    """Mean of ``first - second`` over pairs of runs, with a bootstrap interval.
+
+    Pairs are drawn anew, with replacement. What both runs of a pair share, such as an easy
+    normal class, cancels out. The plain percentile interval is too narrow for few pairs; this
+    one is widened to what Student's t would cover, Hesterberg's expanded percentile interval
+    ("What Teachers Should Know About the Bootstrap", The American Statistician 69(4), 2015).
+
+    Parameters
+    ----------
+    first, second
+        1-D, of the same length of two or more, finite: results of runs that differ in nothing
+        but what is compared, in the same order. Runs that belong together, say several seeds of
+        one normal class, go in as their mean.
+    level
+        Coverage aimed at, in (0, 1). No interval within the range of the differences can cover
+        more than ``1 - 2 ** (1 - n)``: .94 of five pairs, .50 of two.
+    resamples
+        Number of draws, at least 1.
+    seed
+        Fixes the draws.
+
+    Returns
+    -------
+    Interval
+        Within the range of the differences; swapping the two sides negates it.
+
+    Raises
+    ------
+    ValueError
+        The two are not pairs, are fewer than two, or not finite.
+    """
+    a, b = np.asarray(first, dtype=np.float64), np.asarray(second, dtype=np.float64)
+    if a.ndim != 1 or a.shape != b.shape:
+        raise ValueError(
+            f"first and second must be 1-D and of one length, pair by pair, got {a.shape} "
+            f"and {b.shape}; compare only runs of the same class and seed"
+        )
+    if len(a) < 2:
+        raise ValueError(f"an interval needs two pairs or more, got {len(a)}")
+    if not (np.isfinite(a).all() and np.isfinite(b).all()):
+        raise ValueError("first and second must be finite; leave out pairs that were not measured")
+    if not 0 < level < 1:
+        raise ValueError(f"level must lie in (0, 1), got {level}; 0.95 is usual")
+    if resamples < 1:
+        raise ValueError(f"resamples must be at least 1, got {resamples}")
+    differences, n = a - b, len(a)
+    drawn = np.random.default_rng(seed).integers(n, size=(resamples, n))
+    means = differences[drawn].mean(axis=1)
+    tail = stats.norm.cdf(math.sqrt(n / (n - 1)) * stats.t.ppf((1 - level) / 2, n - 1))
+    mean = float(differences.mean())
+    low, high = np.quantile(means, [tail, 1 - tail])
+    # Rounding alone may put the mean of equal differences outside.
+    return Interval(mean, min(float(low), mean), max(float(high), mean))
