@@ -146,8 +146,7 @@ def _move(network: nn.Module, device: torch.device) -> None:
 
 
 def _encoder_with(name: str, state: dict[str, Tensor], device: torch.device) -> Encoder:
-    with torch.random.fork_rng(devices=[]):  # the weights drawn here are overwritten at once
-        encoder = make_encoder(name)
+    encoder = make_encoder(name)
     encoder.load_state_dict(state)
     _move(encoder, device)
     return encoder
@@ -362,9 +361,8 @@ class DeepSAD:
         return self._initial_state(name, _Pixels(images, resolve_device(self.device)))[0]
 
     def _initial_state(self, name: str, pixels: _Pixels) -> tuple[dict[str, Tensor], list[float]]:
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(self.seed)
-            encoder, decoder = make_encoder(name), make_decoder(name)
+        generator = torch.Generator().manual_seed(self.seed)
+        encoder, decoder = make_encoder(name, generator), make_decoder(name, generator)
         losses: list[float] = []
         if self.pretrain_epochs:
             for network in (encoder, decoder):

@@ -6,18 +6,25 @@ convolutions with padding 2, batch normalization with ``eps=1e-4`` and nothing
 learned in it, leaky ReLU with slope 0.01, 2x2 max pooling, and **no bias
 anywhere**: with a bias the network could map every image to the center and be
 done (Ruff et al., ICML 2018, proposition 2).
+
+Initial weights come from a generator of their own, never from torch's global one: many
+threads may make networks at once, and nobody else's random numbers change.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.nn.utils import skip_init
 
 Shape = tuple[int, int, int]
+Layer = TypeVar("Layer", nn.Linear, nn.Conv2d, nn.ConvTranspose2d)
 SLOPE = 0.01
 BN_EPS = 1e-4
 
@@ -66,6 +73,26 @@ def architecture_for(shape: Shape, name: str = "auto") -> str:
     )
 
 
+def generator_of(seed: int | torch.Generator) -> torch.Generator:
+    """Return a generator on the CPU that starts at ``seed``; one that is given goes on."""
+    return seed if isinstance(seed, torch.Generator) else torch.Generator().manual_seed(seed)
+
+
+def layer(kind: type[Layer], generator: torch.Generator, *arguments: Any, **keywords: Any) -> Layer:
+    """Return a linear or convolutional layer with its weights drawn from ``generator``.
+
+    torch's own constructors draw from its global generator only. Distribution and order are
+    theirs (uniform, He et al. 2015), so that a seed gives the same numbers as
+    ``torch.manual_seed`` and the constructor would.
+    """
+    module: Layer = skip_init(kind, *arguments, **keywords)
+    nn.init.kaiming_uniform_(module.weight, a=math.sqrt(5), generator=generator)
+    if module.bias is not None:
+        bound = 1 / math.sqrt(module.weight[0].numel())  # inputs of one output
+        nn.init.uniform_(module.bias, -bound, bound, generator=generator)
+    return module
+
+
 class ConvBlock(nn.Module):
     """Convolution, batch normalization, 2x2 max pooling, leaky ReLU: halves height and width.
 
@@ -74,9 +101,9 @@ class ConvBlock(nn.Module):
     A frozen batch normalization is increasing too, hence the shorter way to score.
     """
 
-    def __init__(self, channels_in: int, channels_out: int) -> None:
+    def __init__(self, channels_in: int, channels_out: int, generator: torch.Generator) -> None:
         super().__init__()
-        self.conv = nn.Conv2d(channels_in, channels_out, 5, padding=2, bias=False)
+        self.conv = layer(nn.Conv2d, generator, channels_in, channels_out, 5, padding=2, bias=False)
         self.norm = nn.BatchNorm2d(channels_out, eps=BN_EPS, affine=False)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -92,11 +119,11 @@ class ConvBlock(nn.Module):
 class Encoder(nn.Module):
     """Image to latent vector; nothing follows the last linear layer."""
 
-    def __init__(self, arch: Architecture) -> None:
+    def __init__(self, arch: Architecture, generator: torch.Generator) -> None:
         super().__init__()
         self.arch = arch
         ends = (arch.shape[0], *arch.channels)
-        self.blocks = nn.Sequential(*(ConvBlock(a, b) for a, b in pairwise(ends)))
+        self.blocks = nn.Sequential(*(ConvBlock(a, b, generator) for a, b in pairwise(ends)))
         shrink = 2 ** len(arch.channels)
         cells = (arch.shape[1] // shrink) * (arch.shape[2] // shrink)
         widths = (arch.channels[-1] * cells, *arch.hidden, arch.latent_dim)
@@ -104,7 +131,7 @@ class Encoder(nn.Module):
         for i, (a, b) in enumerate(pairwise(widths)):
             if i:
                 layers += [nn.BatchNorm1d(a, eps=BN_EPS, affine=False), nn.LeakyReLU(SLOPE)]
-            layers.append(nn.Linear(a, b, bias=False))
+            layers.append(layer(nn.Linear, generator, a, b, bias=False))
         self.head = nn.Sequential(*layers)
 
     def forward(self, images: Tensor) -> Tensor:
@@ -120,17 +147,18 @@ class Decoder(nn.Module):
     alternate with nearest-neighbor upsampling by two.
     """
 
-    def __init__(self, arch: Architecture) -> None:
+    def __init__(self, arch: Architecture, generator: torch.Generator) -> None:
         super().__init__()
         self.arch = arch
         widths = (arch.latent_dim, *reversed(arch.hidden))
         layers: list[nn.Module] = []
         for a, b in pairwise(widths):
-            layers += [nn.Linear(a, b, bias=False), nn.BatchNorm1d(b, eps=BN_EPS, affine=False)]
+            layers.append(layer(nn.Linear, generator, a, b, bias=False))
+            layers.append(nn.BatchNorm1d(b, eps=BN_EPS, affine=False))
         self.head = nn.Sequential(*layers)
         ends = (widths[-1] // 16, *(channels for channels, _ in arch.decoder))
         self.convs = nn.ModuleList(
-            nn.ConvTranspose2d(a, b, 5, padding=padding, bias=False)
+            layer(nn.ConvTranspose2d, generator, a, b, 5, padding=padding, bias=False)
             for (a, b), (_, padding) in zip(pairwise(ends), arch.decoder)
         )
         self.norms = nn.ModuleList(nn.BatchNorm2d(b, eps=BN_EPS, affine=False) for b in ends[1:-1])
@@ -149,14 +177,18 @@ class Decoder(nn.Module):
         return torch.sigmoid(x)
 
 
-def make_encoder(name: str) -> Encoder:
-    """Encoder of the named architecture, freshly initialized from torch's global generator."""
-    return Encoder(ARCHITECTURES[name])
+def make_encoder(name: str, seed: int | torch.Generator = 0) -> Encoder:
+    """Encoder of the named architecture with the initial weights of ``seed``.
+
+    A generator in place of a number is drawn from where it stands, so that encoder and
+    decoder can share one stream.
+    """
+    return Encoder(ARCHITECTURES[name], generator_of(seed))
 
 
-def make_decoder(name: str) -> Decoder:
-    """Decoder of the named architecture, freshly initialized from torch's global generator."""
-    return Decoder(ARCHITECTURES[name])
+def make_decoder(name: str, seed: int | torch.Generator = 0) -> Decoder:
+    """Decoder of the named architecture with the initial weights of ``seed``."""
+    return Decoder(ARCHITECTURES[name], generator_of(seed))
 
 
 def parameter_count(module: nn.Module) -> int:

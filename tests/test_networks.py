@@ -8,6 +8,7 @@ from torch.nn import functional as F
 from badsad_lib.networks import (
     ARCHITECTURES,
     architecture_for,
+    layer,
     make_decoder,
     make_encoder,
     parameter_count,
@@ -78,3 +79,28 @@ def test_a_shape_that_no_pair_takes_is_named(shape):
 def test_an_unknown_pair_is_named():
     with pytest.raises(ValueError, match="unknown network 'resnet'"):
         architecture_for((1, 28, 28), "resnet")
+
+
+@pytest.mark.parametrize("kind", [nn.Linear, nn.Conv2d, nn.ConvTranspose2d])
+@pytest.mark.parametrize("bias", [True, False])
+def test_a_layer_has_the_weights_that_torch_would_have_given_it(kind, bias):
+    sizes = (6, 4) if kind is nn.Linear else (6, 4, 3)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(11)
+        expected = kind(*sizes, bias=bias)
+    made = layer(kind, torch.Generator().manual_seed(11), *sizes, bias=bias)
+    assert made.state_dict().keys() == expected.state_dict().keys()
+    for name, value in expected.state_dict().items():
+        assert torch.equal(made.state_dict()[name], value), name
+
+
+def test_a_seed_fixes_the_weights_and_a_generator_goes_on():
+    def weights(encoder):
+        return torch.cat([p.flatten() for p in encoder.parameters()])
+
+    first, again = weights(make_encoder("mnist", 1)), weights(make_encoder("mnist", 1))
+    assert torch.equal(first, again)
+    assert not torch.equal(first, weights(make_encoder("mnist", 2)))
+    generator = torch.Generator().manual_seed(1)
+    assert torch.equal(weights(make_encoder("mnist", generator)), first)
+    assert not torch.equal(weights(make_encoder("mnist", generator)), first)

@@ -19,6 +19,7 @@ from badsad_lib.deepsad import SCORING_BATCH
 from badsad_lib.defenses.disturbances import disturb
 from badsad_lib.defenses.protocols import InputDefense, Scores
 from badsad_lib.images import to_float
+from badsad_lib.networks import generator_of, layer
 
 CELL, WIDTH = 4, 32
 
@@ -26,10 +27,13 @@ CELL, WIDTH = 4, 32
 class Cleaner(nn.Module):
     """Four convolutions over cells of 4x4 pixels, which say what to add to an image."""
 
-    def __init__(self, channels: int) -> None:
+    def __init__(self, channels: int, seed: int | torch.Generator = 0) -> None:
         super().__init__()
         ends = (channels * CELL**2, WIDTH, WIDTH, WIDTH, channels * CELL**2)
-        self.convs = nn.ModuleList(nn.Conv2d(a, b, 3, padding=1) for a, b in pairwise(ends))
+        generator = generator_of(seed)
+        self.convs = nn.ModuleList(
+            layer(nn.Conv2d, generator, a, b, 3, padding=1) for a, b in pairwise(ends)
+        )
 
     def forward(self, images: Tensor) -> Tensor:
         """Map images (N, C, H, W) in [0, 1], H and W multiples of 4, to the same."""
@@ -77,9 +81,7 @@ class Reconstruction(InputDefense):
         if anomalies is not None:
             clean = torch.cat([clean, to_float(anomalies)])
         device = self.detector_.center_.device
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(self.seed)
-            self._cleaner = Cleaner(clean.shape[1]).to(device)
+        self._cleaner = Cleaner(clean.shape[1], self.seed).to(device)
         optimizer = torch.optim.Adam(self._cleaner.parameters(), lr=self.lr)
         schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, self.steps)
         generator = torch.Generator().manual_seed(self.seed)

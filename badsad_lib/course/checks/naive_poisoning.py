@@ -269,10 +269,10 @@ def _say_which(value: float, truth: float, what: str, slips: tuple[tuple[float, 
 @checker("each image has its own gradient, over all the weights.")
 def check_gradient_length(answer: Answer) -> None:
     """Check ``gradient_length(encoder, images, center) -> mean length``."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(10)
-        encoder = make_encoder("mnist").eval()
-        images, center = torch.rand(5, 1, 28, 28), torch.rand(32)
+    generator = torch.Generator().manual_seed(10)
+    encoder = make_encoder("mnist", generator).eval()
+    images = torch.rand(5, 1, 28, 28, generator=generator)
+    center = torch.rand(32, generator=generator)
     used = copy.deepcopy(encoder)
     value = call(answer, used, images.clone(), center.clone())
     _check_untouched(encoder, used)
