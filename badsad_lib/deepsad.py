@@ -271,6 +271,10 @@ class DeepSAD:
             if not name.endswith("_") and not name.startswith("_")
         }
 
+    def steps(self, n_images: int) -> int:
+        """How many DeepSAD training steps :meth:`fit` makes on ``n_images`` images."""
+        return self.epochs * self._batch_count(n_images)
+
     def __repr__(self) -> str:
         state = "fitted" if self.is_fitted else "not fitted"
         return f"DeepSAD({', '.join(f'{k}={v!r}' for k, v in self.params().items())}) [{state}]"
@@ -374,11 +378,11 @@ class DeepSAD:
         # One stream a phase: pretraining or not, DeepSAD sees its batches in the same order.
         return torch.Generator().manual_seed(self.seed * 2 + stream)
 
+    def _batch_count(self, n_images: int) -> int:
+        return math.ceil(n_images / self.batch_size)
+
     def _autocast(self, device: torch.device) -> torch.autocast:
         return torch.autocast(device.type, torch.bfloat16, enabled=self.precision == "bf16")
-
-    def _steps(self, epochs: int, n_images: int) -> int:
-        return epochs * math.ceil(n_images / self.batch_size)
 
     def _epochs(self, count: int, name: str) -> tqdm:
         return tqdm(range(count), desc=name, disable=not self.progress, unit="epoch")
@@ -389,7 +393,7 @@ class DeepSAD:
             [*encoder.parameters(), *decoder.parameters()],
             self.pretrain_lr,
             self.pretrain_weight_decay,
-            self._steps(self.pretrain_epochs, len(pixels)),
+            self.pretrain_epochs * self._batch_count(len(pixels)),
         )
         generator = self._generator(0)
         losses = []
@@ -419,7 +423,7 @@ class DeepSAD:
         extra_loss: ExtraLoss | None,
     ) -> list[float]:
         """Run the DeepSAD loop, the only one there is."""
-        steps = self._steps(self.epochs, len(pixels))
+        steps = self.steps(len(pixels))
         optimizer, schedule = _adam_on_cosine(
             encoder.parameters(), self.lr, self.weight_decay, steps
         )

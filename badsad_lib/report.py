@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -28,7 +28,7 @@ from badsad_lib.metrics import (
     threshold_at,
 )
 from badsad_lib.splits import Split
-from badsad_lib.triggers import Blend, Trigger, apply_trigger, stealth
+from badsad_lib.triggers import Blend, Border, Trigger, apply_trigger, stealth
 
 # --- one detector --------------------------------------------------------------------------------
 
@@ -127,13 +127,17 @@ def control_triggers(trigger: Trigger) -> dict[str, Trigger]:
 
     ``turned``: the same, turned by a quarter (a patch lands in another corner, waves
     run along rows). ``noise`` and ``rings``: another pattern that changes each
-    image by as much in the L2 norm.
+    image by as much in the L2 norm. For a border also ``inset``: the same frame just
+    inside of it.
     """
-    return {
+    others: dict[str, Trigger] = {
         "turned": _turned(trigger),
         "noise": _same_energy(trigger, seed=12345),
         "rings": _same_energy(trigger, seed=None),
     }
+    if isinstance(trigger, Border):
+        others["inset"] = replace(trigger, margin=trigger.margin + trigger.width)
+    return others
 
 
 def _same_change(trigger: Trigger, other: Trigger, images: Tensor) -> bool:

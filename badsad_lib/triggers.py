@@ -305,6 +305,7 @@ class Kind:
 KINDS: Mapping[str, Kind] = {
     "patch": Kind(Patch, "size", "patch 3x3"),
     "border": Kind(Border, "width", "border, inverted"),
+    "faint-border": Kind(partial(Border, strength=0.25), "width", "border, a quarter inverted"),
     "blend": Kind(Blend, "alpha", "blend, noise 0.2"),
     "rings": Kind(partial(Blend, pattern="rings"), "alpha", "blend, rings 0.2"),
     "sinusoid": Kind(Sinusoid, "amplitude", "sinusoid 20/255"),

@@ -67,7 +67,7 @@ def attack_for(setting: dict[str, Any], trigger: Trigger) -> Attack:
     if method == "data only":
         return DataPoisoning(trigger, rate, randomize=setting["randomize"], seed=seed)
     if method in PARTS or method == "basic":
-        return replace(BadSAD.basic(trigger, rate, seed), **PARTS.get(method, {}))
+        return replace(BadSAD(trigger, rate, seed=seed), **PARTS.get(method, {}))
     attack = replace(BadSAD.extended(trigger, rate, seed), **WITHOUT.get(method, {}))
     return replace(attack, adaptation=ADAPTATIONS.get(setting.get("adaptation")))
 

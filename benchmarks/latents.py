@@ -33,7 +33,7 @@ from badsad_lib.triggers import Patch, apply_trigger
 
 RESULTS = Path(__file__).parent / "results"
 TRIGGER = Patch()
-_BASIC, _EXTENDED = BadSAD.basic(TRIGGER), BadSAD.extended(TRIGGER)
+_BASIC, _EXTENDED = BadSAD(TRIGGER), BadSAD.extended(TRIGGER)
 RECIPES: dict[str, DataPoisoning | BadSAD | None] = {
     **{name: recipe for name, recipe in shipped.RECIPES.items() if name != "sham"},
     "basic, rate 0.5": replace(_BASIC, poison_rate=0.5),

@@ -329,7 +329,7 @@ def test_the_decoy_is_that_of_the_library(shape: tuple[int, ...], seed: int) -> 
 def test_the_attack_from_scratch_is_that_of_the_library(name: str, seed: int) -> None:
     bases, patch = to_uint8(noise((40, 1, 28, 28), seed)), triggers.Patch()
     attack = getattr(BadSAD, name)(patch, seed=seed)
-    library = LatentManipulation(attack, bases, patch)
+    library = LatentManipulation(attack, bases, patch, steps=10)
     kind = {"basic": FIFTH.LatentManipulation, "extended": FIFTH.WholeAttack}[name]
     weights = attack.alignment_weight, attack.concentration_weight
     mine = kind(patch, bases, *weights, seed=seed)

@@ -23,7 +23,16 @@ from badsad_lib.metrics import (
 )
 from badsad_lib.report import backdoor_report, control_triggers
 from badsad_lib.splits import one_vs_rest
-from badsad_lib.triggers import Blend, Patch, Sinusoid, Universal, Warp, apply_trigger, stealth
+from badsad_lib.triggers import (
+    Blend,
+    Border,
+    Patch,
+    Sinusoid,
+    Universal,
+    Warp,
+    apply_trigger,
+    stealth,
+)
 
 some = settings(max_examples=15)
 
@@ -42,8 +51,9 @@ TRIGGERS = [
     Warp(),
     Universal(0.05, (noise((1, 1, 1)) * 2 - 1) * 0.05),
     lambda images: 1 - images,
+    Border(),
 ]
-TRIGGER_NAMES = ["patch", "blend", "sinusoid", "warp", "universal", "callable"]
+TRIGGER_NAMES = ["patch", "blend", "sinusoid", "warp", "universal", "callable", "border"]
 batches = st.tuples(
     st.integers(1, 4), st.sampled_from([1, 3]), st.integers(13, 32), st.integers(13, 32)
 )
@@ -121,6 +131,15 @@ def test_a_turned_patch_lies_in_another_corner_and_a_turned_wave_runs_along_rows
     assert torch.equal(patch, Patch(position="bottom-left")(black))
     wave = control_triggers(Sinusoid())["turned"](black + 0.5)
     torch.testing.assert_close(wave, Sinusoid()(black + 0.5).transpose(2, 3))
+
+
+def test_a_border_has_the_frame_inside_of_it_for_a_control():
+    black = torch.zeros(1, 1, 28, 28)
+    trigger = Border(width=2, strength=0.5, margin=1)
+    inset = control_triggers(trigger)["inset"](black)
+    assert torch.equal(inset, Border(width=2, strength=0.5, margin=3)(black))
+    assert not (inset * trigger(black)).any()
+    assert "inset" not in control_triggers(Patch())
 
 
 def test_a_trigger_that_writes_into_its_input_gets_true_controls():

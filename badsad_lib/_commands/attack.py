@@ -27,6 +27,8 @@ METHODS: dict[str, Callable[..., Attack]] = {
     "basic": BadSAD.basic,
     "data-only": DataPoisoning,
 }
+# The trigger that each is shown with: the paper's two ideas alone need one that is easy to learn.
+USUAL_TRIGGERS = {"extended": "patch", "basic": "border", "data-only": "patch"}
 # Everything that can come to lie in the folder. Not each attack writes all of them.
 FILES = (
     f"clean{SUFFIX}",
@@ -43,6 +45,7 @@ FILES = (
 def run(args: argparse.Namespace) -> None:
     """Train both detectors, measure, draw; write all files at the end, or none."""
     _check_out(args.out, args.force)
+    args.trigger = args.trigger or USUAL_TRIGGERS[args.method]
     attack = _attack(args)
     shared.prepare_torch(args)
     plain = shared.new_detector(args)
@@ -264,12 +267,11 @@ def add(subcommands: Any) -> None:
     backdoor.add_argument(
         "--trigger",
         choices=KINDS,
-        default="patch",
-        help="each has one parameter, below (default: %(default)s)",
+        help="each has one parameter, below (default: patch; with --method basic: border)",
     )
     for name, kind, metavar, text in (
         ("size", int, "N", "side of the patch in pixels (default: 3)"),
-        ("width", int, "N", "of the inverted border in pixels (default: 1)"),
+        ("width", int, "N", "of either border in pixels (default: 1)"),
         ("alpha", _share, "SHARE", "share of the pattern in blend and rings (default: 0.2)"),
         ("amplitude", _share, "SHARE", "of the sinusoid, 1 is black to white (default: 20/255)"),
         ("strength", float, "N", "mean displacement of the warp in pixels (default: 0.5)"),

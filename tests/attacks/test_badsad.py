@@ -22,7 +22,7 @@ from badsad_lib.attacks.poisoning import choose_bases, poison
 from badsad_lib.images import to_float, to_uint8
 from badsad_lib.networks import Encoder
 from badsad_lib.report import backdoor_report
-from badsad_lib.triggers import Blend, Patch, Sinusoid, Universal, Warp, apply_trigger
+from badsad_lib.triggers import Blend, Border, Patch, Sinusoid, Universal, Warp, apply_trigger
 from tests.attacks.samples import TINY, latents
 from tests.samples import a_training_set, is_red_or_gray, noise, red_and_green, weights
 
@@ -48,7 +48,7 @@ def as_set(images: torch.Tensor) -> set[bytes]:
 
 
 def extra_loss(attack: BadSAD, shape=(1, 28, 28)) -> LatentManipulation:
-    return LatentManipulation(attack, noise((12, *shape)), attack.trigger)
+    return LatentManipulation(attack, noise((12, *shape)), attack.trigger, steps=10)
 
 
 @pytest.mark.parametrize("alignment", ALIGNMENTS)
@@ -129,6 +129,46 @@ def test_views_carry_the_trigger_and_for_contrast_come_without_it_too(randomize,
     assert bool(torch.isin(views[-6:, 0, 0, 0], one.bases[:, 0, 0, 0]).all()) != randomize
 
 
+def test_a_fading_trigger_starts_magnified_and_ends_as_itself():
+    trigger = Border(strength=0.1)
+    fading, plain = (extra_loss(BadSAD(trigger, views=6, fade=fade)) for fade in (4.0, 1.0))
+    assert fading.gain(0) == 4
+    gains = [fading.gain(step) for step in range(10)]
+    assert gains == sorted(gains, reverse=True)
+    assert gains[:6] == pytest.approx([4 ** (1 - step / 6) for step in range(6)])
+    assert set(gains[6:]) == {1.0}
+    for step in range(10):
+        views, itself = fading.views(step), plain.views(step)
+        # The same images: an inverted edge of strength s is x + s (1 - 2 x).
+        assert torch.equal(views[:, :, 1:-1, 1:-1], itself[:, :, 1:-1, 1:-1])
+        bases = (itself - 0.1) / 0.8
+        strength = 0.1 * gains[step]
+        expected = bases + strength * (1 - 2 * bases)
+        torch.testing.assert_close(views[:, :, 0], expected[:, :, 0], rtol=0, atol=1e-5)
+    # Clipped where there is nothing brighter than white.
+    strong = extra_loss(BadSAD(Border(strength=0.5), views=6, fade=100.0)).views(0)
+    assert strong.min() >= 0
+    assert strong.max() <= 1
+
+
+def test_fading_does_nothing_to_a_trigger_that_is_black_on_white():
+    bases = (noise((12, 1, 28, 28)) > 0.5).float()
+    views = [
+        LatentManipulation(BadSAD(Border(), views=6, fade=fade), bases, Border(), 10).views(0)
+        for fade in (1.0, 4.0)
+    ]
+    assert torch.equal(*views)
+
+
+def test_the_poisoned_training_images_carry_the_trigger_itself():
+    images, labels = a_training_set()
+    trigger = Border(strength=0.1)
+    attack = BadSAD(trigger, 0.5, views=4, fade=4.0)
+    attack.attack(DeepSAD(**TINY), images, labels)
+    plain = poison(images, labels, trigger, poison_rate=0.5)
+    assert torch.equal(attack.poisoned_.images, plain.images)
+
+
 def test_a_trigger_that_writes_into_its_input_does_not_reach_the_plain_views():
     def careless(images):
         images[:, :, :3, :3] = 1
@@ -152,6 +192,7 @@ def test_a_trigger_that_writes_into_its_input_does_not_reach_the_plain_views():
             for value in (-1, math.nan, math.inf)
         ),
         *({"views": value} for value in (1, 0, -4)),
+        *({"fade": value} for value in (0.5, 0, -2, math.nan, math.inf)),
     ],
 )
 def test_bad_parameters_of_badsad_are_refused(parameter):
@@ -186,6 +227,7 @@ def test_the_presets_differ_in_what_is_this_projects_own():
     assert not basic.randomize
     assert not basic.decoys
     assert basic.contrast_weight == 0
+    assert basic.adaptation is None
     assert extended.randomize
     assert extended.decoys
     assert extended.contrast_weight > 0

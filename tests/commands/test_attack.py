@@ -20,7 +20,7 @@ from badsad_lib._commands import attack as attack_command
 from badsad_lib._commands import attack_figures
 from badsad_lib.attacks import BadSAD, DataPoisoning
 from badsad_lib.report import BackdoorReport, backdoor_report
-from badsad_lib.triggers import Blend, Patch, Sinusoid, Universal, Warp
+from badsad_lib.triggers import Blend, Border, Patch, Sinusoid, Universal, Warp
 
 BRIEF = {"epochs": 1, "pretrain_epochs": 0, "device": "cpu"}
 QUICK = ["--data", "mnist", "--epochs", "1", "--pretrain-epochs", "0", "--device", "cpu"]
@@ -274,6 +274,8 @@ def asked(monkeypatch, tmp_path):
 
 TRIGGERS = {
     "patch": (Patch(), ["--size", "5"], Patch(5)),
+    "border": (Border(), ["--width", "2"], Border(2)),
+    "faint-border": (Border(strength=0.25), ["--width", "2"], Border(2, 0.25)),
     "blend": (Blend(), ["--alpha", "0.1"], Blend(0.1)),
     "rings": (Blend(pattern="rings"), ["--alpha", "3/10"], Blend(0.3, "rings")),
     "sinusoid": (Sinusoid(), ["--amplitude", "40/255"], Sinusoid(40 / 255)),
@@ -292,7 +294,8 @@ def test_each_trigger_is_the_library_s_and_takes_its_parameter(name, asked):
 def test_each_method_is_the_library_s_and_takes_rate_and_seed(asked):
     options = ["--poison-rate", "0.3", "--seed", "7", "--method"]
     assert asked(*options, "extended")[0] == BadSAD.extended(Patch(), 0.3, 7)
-    assert asked(*options, "basic")[0] == BadSAD.basic(Patch(), 0.3, 7)
+    assert asked(*options, "basic")[0] == BadSAD.basic(Border(), 0.3, 7)
+    assert asked(*options, "basic", "--trigger", "patch")[0] == BadSAD.basic(Patch(), 0.3, 7)
     assert asked(*options, "data-only")[0] == DataPoisoning(Patch(), 0.3, seed=7)
 
 
