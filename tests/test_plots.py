@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import importlib
+import os
 import pkgutil
 import subprocess
 import sys
+import tempfile
 import warnings
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -21,6 +24,7 @@ from numpy.typing import NDArray
 
 from badsad_lib import plots
 from badsad_lib.images import to_uint8
+from badsad_lib.plots import latents
 from badsad_lib.plots.attack import amplified
 from badsad_lib.triggers import Blend, Patch
 
@@ -443,3 +447,73 @@ def test_umap_repeats_itself_and_keeps_clusters_together_without_a_warning() -> 
     assert np.array_equal(first, plots.umap_coordinates(clusters, seed=1))
     apart = np.linalg.norm(first[:30].mean(0) - first[30:].mean(0))
     assert apart > max(np.ptp(first[:30]), np.ptp(first[30:])) / 2
+
+
+# Here neither beside the packages nor in the home can anything be written.
+NO_CACHE = """
+import numba.core.caching as caching
+
+ensure = caching._CacheLocator.ensure_cache_path
+
+def read_only(self):
+    if not isinstance(self, caching.UserProvidedCacheLocator):
+        raise OSError("Read-only file system")
+    ensure(self)
+
+caching._CacheLocator.ensure_cache_path = read_only
+"""
+# Stands in for umap, which without a cache takes a minute to import.
+CACHED_UMAP = """
+from numba import njit
+
+@njit(cache=True)
+def compiled(x):
+    return x + 1
+
+class UMAP:
+    number = compiled(2)
+"""
+
+
+@pytest.mark.parametrize(
+    ("call", "works"),
+    [
+        ("import umap", False),
+        ("from badsad_lib.plots import latents; print(latents._import_umap().number)", True),
+    ],
+)
+def test_maps_need_no_place_to_cache_compiled_code(tmp_path, call, works):
+    (tmp_path / "umap.py").write_text(CACHED_UMAP)
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    path = f"{tmp_path}{os.pathsep}{Path(plots.__file__).parents[2]}"
+    settings = {"HOME": "/dev/null", "TMPDIR": str(temporary), "PYTHONPATH": path}
+    env = {k: v for k, v in os.environ.items() if k != "NUMBA_CACHE_DIR"} | settings
+    run = subprocess.run(
+        [sys.executable, "-c", NO_CACHE + call],
+        env=env,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (run.returncode == 0) == works, run.stderr
+    assert ("no locator available" in run.stderr) != works
+    assert run.stdout == ("3\n" if works else "")
+    # The second run finds what the first compiled.
+    assert bool(list(temporary.rglob("*.nbi"))) == works
+
+
+def test_a_cache_that_somebody_else_could_write_is_not_used(tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    usual = latents._cache_folder()
+    assert Path(usual).stat().st_mode & 0o777 == 0o700
+    assert latents._cache_folder() == usual
+    Path(usual).chmod(0o777)
+    assert latents._cache_folder() != usual
+    Path(usual).rmdir()
+    (tmp_path / "foreign").mkdir(mode=0o700)
+    Path(usual).symlink_to(tmp_path / "foreign")
+    other = Path(latents._cache_folder())
+    assert other.is_dir()
+    assert not other.is_symlink()
+    assert str(other) != usual

@@ -43,7 +43,7 @@ FILES = (
 
 
 def run(args: argparse.Namespace) -> None:
-    """Train both detectors, measure, draw; write all files at the end, or none."""
+    """Train both detectors and measure; write all of that, or nothing; then draw."""
     _check_out(args.out, args.force)
     args.trigger = args.trigger or USUAL_TRIGGERS[args.method]
     attack = _attack(args)
@@ -79,12 +79,6 @@ def run(args: argparse.Namespace) -> None:
     }
     text = json.dumps(_without_nan(result), indent=2, allow_nan=False) + "\n"
 
-    _tell("drawing")
-    figures = attack_figures.draw(clean, victim, split, trigger, args.quantile)
-    if args.umap:
-        poisoned = attack.poisoned_.images[attack.poisoned_.mask]
-        figures |= attack_figures.draw_maps(clean, victim, split, trigger, poisoned)
-
     def write(folder: Path) -> None:
         clean.save(folder / f"clean{SUFFIX}", about=about | {"role": "clean twin"})
         victim.save(folder / f"victim{SUFFIX}", about=settings | {"role": "victim"})
@@ -95,14 +89,20 @@ def run(args: argparse.Namespace) -> None:
                 {"epsilon": trigger.epsilon},
             )
         (folder / "report.json").write_text(text, encoding="utf-8")
-        for name, figure in figures.items():
-            figure.savefig(folder / name)
 
     _write_at_once(args.out, write)
     if args.json:
         print(text, end="")
     else:
         _print_report(args.out, settings, split, report, same_budget)
+
+    # Last, so that a figure that fails costs nothing that was measured.
+    _tell("drawing")
+    drawings = attack_figures.draw(clean, victim, split, trigger, args.quantile)
+    if args.umap:
+        poisoned = attack.poisoned_.images[attack.poisoned_.mask]
+        drawings |= attack_figures.draw_maps(clean, victim, split, trigger, poisoned)
+    _draw(args.out, drawings)
 
 
 # --- before the training --------------------------------------------------------------------------
@@ -208,6 +208,24 @@ def _write_at_once(out: Path, write: Callable[[Path], None]) -> None:
                 (folder / name).replace(out / name)
             else:  # left by another attack
                 (out / name).unlink(missing_ok=True)
+
+
+def _draw(out: Path, drawings: attack_figures.Drawings) -> None:
+    """Draw into ``out``, each figure whole or not at all; say at the end which ones failed."""
+    failed = {}
+    with tempfile.TemporaryDirectory(dir=out, prefix=".attack-") as hidden:
+        for name, draw in drawings.items():
+            try:
+                draw().savefig(Path(hidden, name))
+                Path(hidden, name).replace(out / name)
+            except Exception as error:  # the libraries that draw can raise anything
+                failed[name] = error
+    if failed:
+        reasons = "; ".join(f"{name}: {error!r}" for name, error in failed.items())
+        raise RuntimeError(
+            f"both detectors and the report are in {out}, but not every figure could be drawn "
+            f"({reasons})"
+        ) from next(iter(failed.values()))
 
 
 def _print_report(

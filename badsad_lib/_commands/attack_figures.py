@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,13 +17,16 @@ from badsad_lib.triggers import Trigger, apply_trigger
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+Drawings = dict[str, Callable[[], "Figure"]]
+"""File name to the function that draws, so that one can fail alone."""
+
 POINTS = 300  # of each group on a map: enough to see its shape
 
 
 def draw(
     clean: DeepSAD, victim: DeepSAD, split: Split, trigger: Trigger, quantile: float
-) -> dict[str, Figure]:
-    """Return all figures but the maps, by file name."""
+) -> Drawings:
+    """Return all figures but the maps, to be drawn."""
     normals, anomalies = _test_parts(split)
     triggered = apply_trigger(trigger, anomalies)
     twins = {"victim": victim, "clean twin": clean}
@@ -48,10 +52,10 @@ def draw(
     # Where nothing is flagged to begin with, there is no ASR.
     defined = np.isfinite(list(asr.values())).all(axis=0)
     return {
-        "triggered_pairs.png": plots.triggered_pairs(
+        "triggered_pairs.png": lambda: plots.triggered_pairs(
             shown, apply_trigger(trigger, shown), titles=titles
         ),
-        "score_histogram.png": plots.score_histogram(
+        "score_histogram.png": lambda: plots.score_histogram(
             {
                 "normal": victim.decision_function(normals),
                 "anomaly": before["victim"],
@@ -62,7 +66,7 @@ def draw(
             },
             log=True,
         ),
-        "asr_by_threshold.png": plots.asr_by_threshold(
+        "asr_by_threshold.png": lambda: plots.asr_by_threshold(
             quantiles[defined],
             {name: values[defined] for name, values in asr.items()},
             mark=quantile,
@@ -72,8 +76,14 @@ def draw(
 
 def draw_maps(
     clean: DeepSAD, victim: DeepSAD, split: Split, trigger: Trigger, poisoned: Tensor
-) -> dict[str, Figure]:
-    """Return the figure of both latent spaces, by file name; ``poisoned`` are training images."""
+) -> Drawings:
+    """Return the figure of both latent spaces; ``poisoned`` are training images."""
+    return {"latent_maps.png": lambda: _maps(clean, victim, split, trigger, poisoned)}
+
+
+def _maps(
+    clean: DeepSAD, victim: DeepSAD, split: Split, trigger: Trigger, poisoned: Tensor
+) -> Figure:
     normals, anomalies = _test_parts(split)
     anomalies = _spread(anomalies, POINTS)
     groups = {
@@ -88,7 +98,7 @@ def draw_maps(
     for title, twin in (("clean twin", clean), ("victim", victim)):
         points = np.concatenate([twin.encode(images), twin.center_.cpu().numpy()[None]])
         maps[title] = plots.umap_coordinates(points)
-    return {"latent_maps.png": plots.latent_maps(maps, names)}
+    return plots.latent_maps(maps, names)
 
 
 def _test_parts(split: Split) -> tuple[Tensor, Tensor]:

@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+import atexit
+import os
+import shutil
+import stat
+import tempfile
 import warnings
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -32,7 +39,8 @@ def umap_coordinates(latents: ArrayLike, *, seed: int = 0, neighbors: int = 15) 
         # umap asks tqdm for a notebook's widgets, which it then does not use.
         warnings.simplefilter("ignore", TqdmWarning)
         from sklearn.neighbors import NearestNeighbors
-        from umap import UMAP
+
+        UMAP = _import_umap()
 
     # The exact neighbors, which umap would seek itself with code that it first has to compile:
     # this way the first call takes about half the time.
@@ -52,6 +60,35 @@ def umap_coordinates(latents: ArrayLike, *, seed: int = 0, neighbors: int = 15) 
         # No point is added to the map later on.
         warnings.filterwarnings("ignore", "precomputed_knn.*transform", UserWarning)
         return np.asarray(reducer.fit_transform(points))
+
+
+def _import_umap() -> Any:
+    """Return the class ``UMAP``, also where numba finds no folder for what it compiles.
+
+    Without a writable home and with packages that another user installed, the import fails.
+    """
+    try:
+        from umap import UMAP
+    except RuntimeError:
+        import numba
+
+        numba.config.CACHE_DIR = _cache_folder()  # type: ignore[attr-defined]
+        from umap import UMAP
+    return UMAP
+
+
+def _cache_folder() -> str:
+    """Folder for temporary files that is this user's alone: numba trusts what it finds there."""
+    folder = Path(tempfile.gettempdir(), f"badsad-numba-{os.getuid()}")
+    with suppress(FileExistsError):
+        folder.mkdir(mode=0o700)
+    found = folder.lstat()
+    if found.st_mode == stat.S_IFDIR | 0o700 and found.st_uid == os.getuid():
+        return str(folder)
+    # Somebody else was there first.
+    own = tempfile.mkdtemp(prefix="badsad-numba-")
+    atexit.register(shutil.rmtree, own, ignore_errors=True)
+    return own
 
 
 def latent_maps(maps: Mapping[str, ArrayLike], groups: Sequence[str] | NDArray[np.str_]) -> Figure:

@@ -429,7 +429,6 @@ MOMENTS = {
     "training the clean twin": (DeepSAD, "fit"),
     "training the victim": (BadSAD, "attack"),
     "measuring": (attack_command, "backdoor_report"),
-    "drawing": (attack_figures, "draw"),
     "writing": (checkpoints, "save"),
 }
 
@@ -454,3 +453,36 @@ def test_ctrl_c_while_writing_keeps_the_old_files_whole(tmp_path, monkeypatch, n
     assert attack("--force", out=tmp_path) == 130
     assert names(tmp_path) == {"report.json"}
     assert (tmp_path / "report.json").read_text("utf-8") == "the old one"
+
+
+# --- figures that fail ----------------------------------------------------------------------------
+
+
+def cannot_draw() -> None:
+    raise RuntimeError("cannot cache function: no locator available")
+
+
+def test_a_figure_that_fails_costs_nothing_that_was_measured(tmp_path, capsys, monkeypatch):
+    def drawings(*arguments, draw=attack_figures.draw):
+        return draw(*arguments) | {"score_histogram.png": cannot_draw}
+
+    monkeypatch.setattr(attack_figures, "draw", drawings)
+    assert attack("--json", out=tmp_path / "x") == 2
+    out, err = capsys.readouterr()
+    assert names(tmp_path / "x") == RESULTS | FIGURES - {"score_histogram.png"}
+    assert out == (tmp_path / "x" / "report.json").read_text("utf-8")
+    for name in ("clean", "victim"):
+        DeepSAD.load(tmp_path / "x" / f"{name}.safetensors")
+    last = err.splitlines()[-1]
+    assert last.startswith(f"error: both detectors and the report are in {tmp_path / 'x'}, but")
+    assert "(score_histogram.png: RuntimeError('cannot cache function: no locator" in last
+
+
+@pytest.mark.parametrize("trouble", [cannot_draw, interrupt])
+def test_when_no_figure_can_be_drawn_the_results_are_there(tmp_path, monkeypatch, trouble):
+    """Of another attack's figures none is left beside them."""
+    (tmp_path / "latent_maps.png").write_bytes(b"old")
+    monkeypatch.setattr(attack_figures, "draw", lambda *_: {"latent_maps.png": trouble})
+    assert attack("--force", out=tmp_path) == (130 if trouble is interrupt else 2)
+    assert names(tmp_path) == RESULTS
+    assert told(tmp_path)["settings"]["data"] == "mnist"
