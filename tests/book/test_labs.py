@@ -174,7 +174,9 @@ def test_values_are_filled_in(path: Path) -> None:
     }
     text = "\n".join(cell.source for cell in derive(path).notebook.cells)
     source = "\n".join(cell.source for cell in lesson.cells if cell.cell_type == "markdown")
-    for before, key, after in re.findall(r"(\w* ?)\{glue:text\}`([^`]+)`(.?)", source):
+    glued = re.findall(r"(\w* ?)\{glue:text\}`([^`]+)`(.?)", source)
+    assert len(glued) == source.count("{glue:text}") > 0
+    for before, key, after in glued:
         assert f"{before}{values[key]}{after}" in text
 
 

@@ -38,7 +38,9 @@ def test_a_plan_fits_its_session_and_fills_most_of_it(minutes):
 
 def test_the_run_table_is_the_record():
     table = site_tables.run_table()
-    for name, record in read_timings().items():
+    records = read_timings()
+    assert set(records) == {path.stem for path in lessons()}
+    for name, record in records.items():
         assert f"| {{doc}}`{name}` | {record['seconds']:.0f} | {record['cores']} |" in table
 
 
