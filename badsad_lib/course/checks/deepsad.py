@@ -8,7 +8,18 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from badsad_lib.course.checks._answers import Answer, NotYet, call, checker, expect, near, number
+from badsad_lib.course.checks._answers import (
+    Answer,
+    NotYet,
+    call,
+    checker,
+    expect,
+    instead,
+    near,
+    number,
+    pair,
+    verdict,
+)
 from badsad_lib.deepsad import deep_sad_loss
 
 
@@ -18,32 +29,32 @@ def check_collapse(answer: Answer) -> None:
 
     The layer computes ``inputs @ weight.T + bias`` and must give the center for every input.
     """
-    generator = torch.Generator().manual_seed(3)
-    center = torch.randn(4, generator=generator) + 3
-    inputs = torch.randn(6, 9, generator=generator)
-    value = call(answer, center.clone(), 9)
-    if not isinstance(value, (tuple, list)) or len(value) != 2:
-        raise NotYet("expected two things, weight and bias: end with return weight, bias.")
-    weight, bias = (torch.as_tensor(part).detach().to(torch.float32) for part in value)
-    if tuple(weight.shape) != (4, 9) or tuple(bias.shape) != (4,):
-        raise NotYet(
-            "for a center of 4 components and 9 inputs the weight must have shape (4, 9) and the "
-            f"bias (4,), got {tuple(weight.shape)} and {tuple(bias.shape)}."
-        )
-    latents = inputs @ weight.T + bias
-    distances = (latents - center).square().sum(1)
-    if torch.allclose(latents, torch.zeros(())):
-        raise NotYet(
-            "every input lands on zero, but the center is not zero. Which of the two parameters "
-            "can move all latents at once?"
-        )
-    if not torch.allclose(latents, latents[0].expand_as(latents), atol=1e-4):
-        raise NotYet(
-            "the latents still depend on the input: some weight is not zero. Only what ignores "
-            "the image treats all images alike."
-        )
-    if float(distances.max()) > 1e-6:
-        raise NotYet("every input lands on one point, but that point is not the center.")
+    for components, n_inputs in ((4, 9), (7, 3)):
+        generator = torch.Generator().manual_seed(3)
+        center = torch.randn(components, generator=generator) + 3
+        value = call(answer, center, n_inputs)
+        parts = pair(value, "weight, bias", "two things, weight and bias")
+        weight, bias = (torch.as_tensor(part).detach().to(torch.float32) for part in parts)
+        shapes = tuple(weight.shape), tuple(bias.shape)
+        if shapes != ((components, n_inputs), (components,)):
+            swapped = " First the weight, then the bias." * (len(shapes[0]) < len(shapes[1]))
+            raise NotYet(
+                f"for a center of {components} components and {n_inputs} inputs the weight must "
+                f"have shape {(components, n_inputs)} and the bias {(components,)}, got "
+                f"{shapes[0]} and {shapes[1]}.{swapped}"
+            )
+        if not weight.any() and not bias.any():
+            raise NotYet(
+                "every input lands on zero, but the center is not zero. Which of the two "
+                "parameters can move all latents at once?"
+            )
+        if weight.any():
+            raise NotYet(
+                "the latents still depend on the input: some weight is not zero. Only what "
+                "ignores the image treats all images alike."
+            )
+        if not torch.allclose(bias, center, atol=1e-4):
+            raise NotYet("every input lands on one point, but that point is not the center.")
 
 
 @checker("this is the DeepSAD loss, and gradients flow through it.")
@@ -54,7 +65,7 @@ def check_batch_loss(answer: Answer) -> None:
     labels = torch.tensor([0, 0, 0, 0, 0, 0, -1, -1, -1, 1, 1, 1])
 
     def loss(d: Tensor, y: Tensor, eta: float) -> float:
-        return number(call(answer, d.clone(), y.clone(), eta), "the loss")
+        return number(call(answer, d, y, eta), "the loss")
 
     def mean_of(unlabeled: Tensor, anomaly: Tensor, normal: Tensor) -> float:
         parts = [unlabeled[labels == 0], anomaly[labels == -1], normal[labels == 1]]
@@ -94,7 +105,7 @@ def check_batch_loss(answer: Answer) -> None:
         value,
         truth,
         slips.items(),
-        f"on a small batch the loss should be {truth:.3f}, got {value:.3f}. Check one "
+        f"on a small batch the loss should be {instead(truth, value)}. Check one "
         "semi-label at a time: 0 costs d, +1 costs eta * d, -1 costs eta / d.",
         tolerance=1e-3,
     )
@@ -103,9 +114,16 @@ def check_batch_loss(answer: Answer) -> None:
         value, truth = loss(d, one, eta), float(deep_sad_loss(d, one, eta))
         if not near(value, truth, 1e-3):
             raise NotYet(
-                f"a batch in which every semi-label is {label} should cost {truth:.3f}, got "
-                f"{value:.3f}. Take one mean over the whole batch, not one mean a group."
+                f"a batch in which every semi-label is {label} should cost "
+                f"{instead(truth, value)}. Take one mean over the whole batch, not one mean a "
+                "group."
             )
+    value, truth = loss(d[2:], labels[2:], 0.5), float(deep_sad_loss(d[2:], labels[2:], 0.5))
+    if not near(value, truth, 1e-3):
+        raise NotYet(
+            f"with eta = 0.5 and ten images the loss should be {instead(truth, value)}. Fix "
+            "neither eta nor the size of the batch."
+        )
     if not np.isfinite(loss(torch.zeros(12), labels, eta)):
         raise NotYet(
             "a labeled anomaly right at the center makes the loss infinite. Add a tiny number to "
@@ -116,7 +134,7 @@ def check_batch_loss(answer: Answer) -> None:
 
 def _check_gradient(answer: Answer, distances: Tensor, labels: Tensor, eta: float) -> None:
     ours, theirs = (distances.clone().requires_grad_() for _ in range(2))
-    result = call(answer, ours, labels.clone(), eta)
+    result = call(answer, ours, labels, eta)
     if not isinstance(result, Tensor) or not result.requires_grad:
         raise NotYet(
             "the value is right, but no gradient flows through it, so nothing could be trained. "
@@ -142,14 +160,15 @@ def _healthy() -> dict[str, Any]:
         "blocks.0.norm.num_batches_tracked": torch.tensor(0),
         "head.0.weight": noise(6, 4),
     }
+    after = {
+        "blocks.0.conv.weight": before["blocks.0.conv.weight"] + 0.01 * noise(4, 1, 3, 3),
+        "blocks.0.norm.running_mean": noise(4),
+        "blocks.0.norm.num_batches_tracked": torch.tensor(130),
+        "head.0.weight": before["head.0.weight"] + 0.01 * noise(6, 4),
+    }
     return {
         "before": before,
-        "after": {
-            "blocks.0.conv.weight": before["blocks.0.conv.weight"] + 0.01 * noise(4, 1, 3, 3),
-            "blocks.0.norm.running_mean": noise(4),
-            "blocks.0.norm.num_batches_tracked": torch.tensor(130),
-            "head.0.weight": before["head.0.weight"] + 0.01 * noise(6, 4),
-        },
+        "after": after,
         "scores": noise(50).square().numpy() + 0.1,
         "center": torch.tensor([0.1, -0.1, 0.7, -1.2, 0.3, 2.0]),
     }
@@ -167,7 +186,7 @@ def check_is_alive(answer: Answer) -> None:
     def alive(**changed: Any) -> bool:
         case = _healthy() | changed
         result = call(answer, case["before"], case["after"], case["scores"], case["center"])
-        return bool(number(result, "the answer"))
+        return verdict(result)
 
     if not alive():
         raise NotYet(
@@ -175,6 +194,20 @@ def check_is_alive(answer: Answer) -> None:
             "that moved, scores that differ, and a center without a zero are all fine."
         )
     before, after, scores = healthy["before"], healthy["after"], healthy["scores"]
+    still = after["blocks.0.conv.weight"].clone()
+    still[0] = before["blocks.0.conv.weight"][0]
+    if not alive(after=after | {"blocks.0.conv.weight": still}):
+        raise NotYet(
+            "a detector is called dead because some numbers within a weight stayed as they were. "
+            "A weight, all that goes by one name, has moved when any of its numbers has."
+        )
+    for scale, shift in ((1e-7, 0.0), (1e-5, 1.0)):
+        if not alive(scores=scale * scores + shift):
+            raise NotYet(
+                f"scores that differ by {np.ptp(scale * scores):.0e}, around a mean of "
+                f"{(scale * scores + shift).mean():.0e}, are called the same. Compare their "
+                "spread with a millionth of their mean."
+            )
     if alive(after=dict(before)):
         raise NotYet("a detector that is exactly as it was before training is called alive.")
     untrained = {k: before[k] if k.endswith(".weight") else after[k] for k in before}
@@ -192,13 +225,15 @@ def check_is_alive(answer: Answer) -> None:
             )
     if alive(scores=np.full(50, 0.25)):
         raise NotYet("all images get one score, and yet you call it alive.")
-    if alive(scores=0.1 + 1e-9 * scores):
+    if alive(scores=0.1 + 1e-9 * scores) or alive(scores=1e4 * (1 + 1e-8 * scores)):
         raise NotYet(
             "all scores agree to a millionth of their mean, and yet you call it alive. Rounding "
             "alone makes equal scores differ: compare their spread with their size."
         )
-    if alive(scores=np.r_[scores, np.nan]):
-        raise NotYet("one score is NaN, and yet you call it alive. Try numpy.isfinite.")
+    for value in (np.nan, np.inf, -np.inf):
+        if alive(scores=np.r_[scores, value]):
+            name = str(value).replace("nan", "NaN")
+            raise NotYet(f"one score is {name}, and yet you call it alive. Try numpy.isfinite.")
     if alive(center=torch.zeros(6)):
         raise NotYet("the center is zero, and yet you call it alive. See 'Two ways to cheat'.")
     one_zero = healthy["center"].clone()

@@ -10,7 +10,18 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from badsad_lib import metrics
-from badsad_lib.course.checks._answers import Answer, NotYet, call, checker, expect, near, number
+from badsad_lib.course.checks._answers import (
+    Answer,
+    NotYet,
+    call,
+    checker,
+    expect,
+    instead,
+    near,
+    number,
+    pair,
+    verdict,
+)
 from badsad_lib.report import BackdoorReport
 
 Scores = NDArray[np.float64]
@@ -25,7 +36,7 @@ def check_triggered_auroc(answer: Answer) -> None:
     groups = [rng.normal(m, 1, n) for m, n in ((0, 50), (1.2, 50), (2.5, 80), (-0.5, 80))]
 
     def area(parts: list[Scores]) -> float:
-        return number(call(answer, *(part.copy() for part in parts)), "the triggered AUROC")
+        return number(call(answer, *parts), "the triggered AUROC")
 
     _check_area(area(groups), groups)
     coarse = [part.round() for part in groups]
@@ -33,8 +44,8 @@ def check_triggered_auroc(answer: Answer) -> None:
     value = area(coarse)
     if not near(value, truth):
         raise NotYet(
-            f"with ties among the scores the triggered AUROC should be {truth:.3f}, got "
-            f"{value:.3f}. A tie counts one half, as in the AUROC of lesson 1."
+            "with ties among the scores the triggered AUROC should be "
+            f"{instead(truth, value)}. A tie counts one half, as in the AUROC of lesson 1."
         )
 
 
@@ -74,7 +85,7 @@ def _check_area(value: float, groups: list[Scores]) -> None:
         value,
         truth,
         slips,
-        f"the triggered AUROC should be {truth:.3f}, got {value:.3f}. Which two of the four "
+        f"the triggered AUROC should be {instead(truth, value)}. Which two of the four "
         "groups meet in use, when the attacker is at work? See the section 'One threshold is not "
         "enough'.",
     )
@@ -144,6 +155,11 @@ EVALUATIONS: tuple[tuple[Evaluation, str, str], ...] = (
         "threshold",
         "an evaluation with the threshold from held-out and test images together",
     ),
+    (
+        _evaluation(lambda held_out, normal, anomaly: np.ones(1)),
+        "threshold",
+        "an evaluation with a threshold of 1, whatever the scores",
+    ),
 )
 _WHY = {
     ("none", "threshold"): "Its result does not move with the test images. Does it return NaN in "
@@ -168,11 +184,11 @@ def check_find_error(answer: Answer) -> None:
     one error.
     """
     for evaluate, truth, what in EVALUATIONS:
-        verdict = call(answer, evaluate)
-        if not isinstance(verdict, str) or verdict not in VERDICTS:
-            raise NotYet(f"expected one of {', '.join(map(repr, VERDICTS))}, got {verdict!r:.40}.")
-        if verdict != truth:
-            raise NotYet(f"{what} is answered with {verdict!r}. {_WHY[truth, verdict]}")
+        value = call(answer, evaluate)
+        if not isinstance(value, str) or value not in VERDICTS:
+            raise NotYet(f"expected one of {', '.join(map(repr, VERDICTS))}, got {value!r:.40}.")
+        if value != truth:
+            raise NotYet(f"{what} is answered with {value!r}. {_WHY[truth, str(value)]}")
 
 
 # --- the headline ---------------------------------------------------------------------------------
@@ -186,25 +202,26 @@ def check_headline(answer: Answer) -> None:
     asr = of_class + of_seed + rng.uniform(-0.02, 0.02, (4, 10))
 
     def both(runs: NDArray[np.float64]) -> tuple[float, float]:
-        value = call(answer, runs.copy())
-        if not isinstance(value, (tuple, list)) or len(value) != 2:
-            raise NotYet("expected two numbers: end with return mean, spread.")
-        return number(value[0], "the mean"), number(value[1], "the spread")
+        mean, spread = pair(call(answer, runs), "mean, spread")
+        return number(mean, "the mean"), number(spread, "the spread")
 
     mean, spread = both(asr)
-    if not near(mean, float(asr.mean())):
+    if near(spread, float(asr.mean()), 1e-6):
+        raise NotYet("the two numbers are swapped: first the mean, then the spread.")
+    if not near(mean, float(asr.mean()), 1e-6):
         raise NotYet(
-            f"the mean over classes and seeds should be {asr.mean():.3f}, got {mean:.3f}. It is "
+            f"the mean over classes and seeds should be {instead(float(asr.mean()), mean)}. It is "
             "one number for all runs."
         )
     _check_spread(spread, asr)
-    other = asr[:3, :5]
-    truth = float(other.mean(axis=1).std(ddof=1))
-    if not near(both(other)[1], truth):
-        raise NotYet(
-            f"with 3 seeds and 5 classes the spread should be {truth:.4f}, got "
-            f"{both(other)[1]:.4f}. Do not fix the number of seeds or classes."
-        )
+    other = asr[:3, :2]
+    truths = float(other.mean()), float(other.mean(axis=1).std(ddof=1))
+    for what, value, truth in zip(("mean", "spread"), both(other), truths):
+        if not near(value, truth, 1e-6):
+            raise NotYet(
+                f"with 3 seeds and 2 classes the {what} should be {instead(truth, value, 4)}. Do "
+                "not fix the number of seeds or classes."
+            )
 
 
 def _check_spread(spread: float, asr: NDArray[np.float64]) -> None:
@@ -256,7 +273,7 @@ def _check_spread(spread: float, asr: NDArray[np.float64]) -> None:
         spread,
         truth,
         slips,
-        f"the spread should be {truth:.4f}, got {spread:.4f}. Take the mean over the classes of "
+        f"the spread should be {instead(truth, spread, 4)}. Take the mean over the classes of "
         "each seed, then the standard deviation of these means.",
         tolerance=1e-6,
     )
@@ -336,6 +353,29 @@ NO_BACKDOOR = (
         "another trigger works as well, but hides behind one that was not measured (NaN). max "
         "depends on the order then: leave out what is NaN first.",
     ),
+    (
+        _report(asr=NAN, asr_unconditional=NAN),
+        "a report without an ASR (asr is NaN) convinces you. Mind that every comparison with NaN "
+        "is false.",
+    ),
+    (
+        _report(detection_rate=NAN),
+        "a report without a detection rate (NaN) convinces you. Mind that every comparison with "
+        "NaN is false.",
+    ),
+    *(
+        (
+            _report(**{name: value}),
+            f"{name} is {value}, and yet you call it a backdoor. Use the bounds of the exercise.",
+        )
+        for name, value in (
+            ("asr", 0.49),
+            ("detection_rate", 0.49),
+            ("control_asr", 0.21),
+            ("sham_asr", 0.21),
+            ("other_asr", _others(noise=0.21)),
+        )
+    ),
 )
 BACKDOOR = (
     (_report(), "a good backdoor with all controls passed is turned down."),
@@ -358,6 +398,24 @@ BACKDOOR = (
         _report(triggered_auroc=0.8),
         "a report is turned down for its triggered AUROC, which is not among the conditions.",
     ),
+    (
+        _report(sham_asr=NAN, other_asr=_others(NAN, NAN, NAN)),
+        "a report in which neither other triggers nor a sham twin were measured (all NaN) is "
+        "turned down. Nothing is left then that could be too high.",
+    ),
+    *(
+        (
+            _report(**{name: value}),
+            f"a report is turned down because {name} is {value}. {bound} is within the bounds.",
+        )
+        for name, value, bound in (
+            ("asr", 0.5, "At least 0.5: exactly 0.5"),
+            ("detection_rate", 0.5, "At least 0.5: exactly 0.5"),
+            ("control_asr", 0.2, "At most 0.2: exactly 0.2"),
+            ("sham_asr", 0.2, "At most 0.2: exactly 0.2"),
+            ("other_asr", _others(rings=0.2), "At most 0.2: exactly 0.2"),
+        )
+    ),
 )
 
 
@@ -366,10 +424,7 @@ def check_is_backdoor(answer: Answer) -> None:
     """Check ``is_backdoor(report) -> bool`` on reports of good and of mistaken claims."""
 
     def judge(report: BackdoorReport) -> bool:
-        value = call(answer, report)
-        if not isinstance(value, (bool, np.bool_)):
-            raise NotYet(f"expected True or False, got a value of type {type(value).__name__}.")
-        return bool(value)
+        return verdict(call(answer, report))
 
     good, *unusual = BACKDOOR
     if not judge(good[0]):

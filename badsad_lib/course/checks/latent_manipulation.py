@@ -6,7 +6,16 @@ import torch
 from torch import Tensor
 
 from badsad_lib.attacks import alignment_loss, concentration_loss, contrast_loss
-from badsad_lib.course.checks._answers import Answer, NotYet, call, checker, expect, near, number
+from badsad_lib.course.checks._answers import (
+    Answer,
+    NotYet,
+    call,
+    checker,
+    expect,
+    instead,
+    near,
+    number,
+)
 from badsad_lib.deepsad import anomaly_score
 
 CENTER = torch.tensor([0.6, -0.9, 1.4, 0.3])
@@ -18,7 +27,7 @@ def _latents(count: int, seed: int, spread: float, *mean: float) -> Tensor:
 
 
 def _loss(answer: Answer, *arguments: Tensor) -> float:
-    return number(call(answer, *(part.clone() for part in arguments)), "the loss")
+    return number(call(answer, *arguments), "the loss")
 
 
 def _gradients(answer: Answer, *arguments: Tensor) -> list[Tensor]:
@@ -87,7 +96,7 @@ def check_concentration(answer: Answer) -> None:
         value,
         truth,
         slips.items(),
-        f"on ten latents the loss should be {truth:.3f}, got {value:.3f}. Subtract the mean "
+        f"on ten latents the loss should be {instead(truth, value)}. Subtract the mean "
         "of the latents, square, add up the components, take the mean over the images.",
         tolerance=1e-3,
     )
@@ -96,7 +105,7 @@ def check_concentration(answer: Answer) -> None:
     value = _loss(answer, other, torch.ones(5))
     if not near(value, truth, 1e-3):
         raise NotYet(
-            f"on six other latents the loss should be {truth:.3f}, got {value:.3f}. Does a "
+            f"on six other latents the loss should be {instead(truth, value)}. Does a "
             "number from somewhere else enter?"
         )
     gradient, _ = _gradients(answer, z, CENTER)
@@ -125,18 +134,20 @@ def check_alignment(answer: Answer) -> None:
         value,
         truth,
         _alignment_slips(poisoned, normal).items(),
-        f"on a small batch the loss should be {truth:.3f}, got {value:.3f}. Begin with the "
+        f"on a small batch the loss should be {instead(truth, value)}. Begin with the "
         "two means, one for each group: latents. Then their squared distance. Then divide by "
         "the squared spread of the normal latents.",
         tolerance=1e-3,
     )
     few = poisoned[:5]
-    truth, value = float(truth_of(few, normal)), _loss(answer, few, normal)
-    if not near(value, truth, 1e-3):
-        raise NotYet(
-            f"with 5 poisoned latents and 12 normal ones the loss should be {truth:.3f}, got "
-            f"{value:.3f}. The two groups need not have the same size."
-        )
+    for some, others in ((few, normal), (poisoned[:, :3], normal[:7, :3])):
+        truth, value = float(truth_of(some, others)), _loss(answer, some, others)
+        if not near(value, truth, 1e-3):
+            raise NotYet(
+                f"with {len(some)} poisoned latents and {len(others)} normal ones of "
+                f"{some.shape[1]} components the loss should be {instead(truth, value)}. The two "
+                "groups need not have the same size."
+            )
     _check_what_moves(answer, few, normal)
 
 
@@ -233,14 +244,15 @@ def check_contrast(answer: Answer) -> None:
     plain = _latents(8, 13, 0.8, -0.5, 0.5, 2.0, -0.5)
     far, near_by = anomaly_score(plain, CENTER), anomaly_score(triggered, CENTER)
     truth = float(contrast_loss(plain, CENTER))
-    instead = "The inverse is large near the center and levels off far from it."
+    levels_off = "The inverse is large near the center and levels off far from it."
     slips = {
         float(far.mean()): (
-            f"that pulls the images without the trigger to the center. They should leave. {instead}"
+            "that pulls the images without the trigger to the center. They should leave. "
+            f"{levels_off}"
         ),
         -float(far.mean()): (
             "a negative distance has no lower end: the network could push these images away for "
-            f"ever and forget all else. {instead}"
+            f"ever and forget all else. {levels_off}"
         ),
         -truth: "the sign is reversed: this loss falls as the images come closer.",
         float((1 / near_by).mean()): (
@@ -281,11 +293,18 @@ def check_contrast(answer: Answer) -> None:
         value,
         truth,
         slips.items(),
-        f"on a small batch the loss should be {truth:.3f}, got {value:.3f}. Take the squared "
+        f"on a small batch the loss should be {instead(truth, value)}. Take the squared "
         "distances of the images without the trigger to the center, then the inverse of "
         "each, then the mean.",
         tolerance=1e-3,
     )
+    few = triggered[:5]
+    value = _loss(answer, few, plain, CENTER)
+    if not near(value, truth, 1e-3):
+        raise NotYet(
+            f"with 5 latents with the trigger and 8 without the loss should be "
+            f"{instead(truth, value)}. The two groups need not have the same size."
+        )
     at_center = torch.cat([plain, CENTER[None]])
     if not _loss(answer, triggered, at_center, CENTER) < float("inf"):
         raise NotYet(

@@ -11,7 +11,17 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from badsad_lib import metrics
-from badsad_lib.course.checks._answers import Answer, NotYet, call, checker, expect, near, number
+from badsad_lib.course.checks._answers import (
+    Answer,
+    NotYet,
+    call,
+    checker,
+    expect,
+    instead,
+    near,
+    number,
+    pair,
+)
 from badsad_lib.deepsad import anomaly_score
 from badsad_lib.networks import make_encoder
 
@@ -117,17 +127,17 @@ def check_measure_asr(answer: Answer) -> None:
     scores = _scores()
 
     def asr(quantile: float) -> float:
-        given = {name: values.copy() for name, values in scores.items()}
-        return number(call(answer, given, quantile), "the attack success rate")
+        return number(call(answer, scores, quantile), "the attack success rate")
 
     value = asr(0.9)
     _check_rate(value, scores, 0.9)
     for quantile in (0.5, 0.75):
         truth = _success(scores, metrics.threshold_at(scores["validation normals"], quantile))
-        if not near(asr(quantile), truth):
+        value = asr(quantile)
+        if not near(value, truth):
             raise NotYet(
-                f"at the quantile 0.9 it is right, at {quantile} it is not: expected {truth:.3f}, "
-                f"got {asr(quantile):.3f}. Does your function use the quantile that it is given?"
+                f"at the quantile 0.9 it is right, at {quantile} it is not: expected "
+                f"{instead(truth, value)}. Does your function use the quantile that it is given?"
             )
 
 
@@ -151,7 +161,7 @@ def _check_rate(value: float, scores: dict[str, Array], quantile: float) -> None
                 "The given quantile is the share of them that lies *below*."
             )
     raise NotYet(
-        f"for the scores of the checker the rate should be {truth:.3f}, got {value:.3f}. First the "
+        f"for the scores of the checker the rate should be {instead(truth, value)}. First the "
         "threshold, from the validation normals. Then the anomalies above it. Then, of these, "
         "those that are not above it with the trigger."
     )
@@ -177,11 +187,8 @@ def check_poison_seen(answer: Answer) -> None:
     """Check ``poison_seen(batches, mask) -> (per_batch, per_image)``."""
 
     def seen(case: tuple[list[Tensor], Tensor]) -> tuple[float, float]:
-        batches, mask = case
-        value = call(answer, [batch.clone() for batch in batches], mask.clone())
-        if not isinstance(value, (tuple, list)) or len(value) != 2:
-            raise NotYet("expected two numbers: end with return per_batch, per_image.")
-        return number(value[0], "the first answer"), number(value[1], "the second answer")
+        first, second = pair(call(answer, *case), "per_batch, per_image")
+        return number(first, "the first answer"), number(second, "the second answer")
 
     whole = _batches(epochs=4, drop_last=False)
     per_batch, per_image = seen(whole)
@@ -190,15 +197,28 @@ def check_poison_seen(answer: Answer) -> None:
 
     # Where an epoch leaves images out, guesses from the sizes alone come out wrong.
     cut = _batches(epochs=4, drop_last=True)
-    count = sum(int(cut[1][batch].sum()) for batch in cut[0])
-    truth = count / len(cut[0]), count / int(cut[1].sum())
-    if not all(near(mine, right) for mine, right in zip(seen(cut), truth)):
-        raise NotYet(
-            "where an epoch leaves its last batch out, the answers are not right any more: "
-            f"expected {truth[0]:.3f} and {truth[1]:.3f}, got {seen(cut)[0]:.3f} and "
-            f"{seen(cut)[1]:.3f}. Do not reckon from numbers of epochs and batch sizes: count "
-            "what is in the batches."
-        )
+    what = "where an epoch leaves its last batch out"
+    why = "Do not reckon from numbers of epochs and batch sizes: count what is in the batches."
+    _check_counts(seen(cut), cut, what, why)
+
+    # The last batch holds none of the poisoned images, and image 5 is in no batch.
+    gaps = (
+        [torch.tensor([0, 3, 7]), torch.tensor([3, 1, 0]), torch.tensor([2, 4])],
+        torch.tensor([1, 0, 0, 1, 0, 1, 0, 1], dtype=torch.bool),
+    )
+    what = "where a batch has no poisoned image, and one poisoned image is in no batch"
+    _check_counts(seen(gaps), gaps, what, "They count, too: the mean is over all of them.")
+
+
+def _check_counts(
+    value: tuple[float, float], case: tuple[list[Tensor], Tensor], what: str, why: str
+) -> None:
+    batches, mask = case
+    count = sum(int(mask[batch].sum()) for batch in batches)
+    truth = count / len(batches), count / int(mask.sum())
+    for which, mine, right in zip(("per batch", "per image"), value, truth):
+        if not near(mine, right):
+            raise NotYet(f"{what}, the number {which} should be {instead(right, mine)}. {why}")
 
 
 def _check_per_batch(value: float, other: float, case: tuple[list[Tensor], Tensor]) -> None:
@@ -228,6 +248,11 @@ def _check_per_batch(value: float, other: float, case: tuple[list[Tensor], Tenso
         (
             sum(bool(part.any()) for part in in_batch) / len(batches),
             "that is the share of batches with any poisoned image. Asked is how many there are.",
+        ),
+        (
+            total / sum(bool(part.any()) for part in in_batch),
+            "you divide by the number of batches with any poisoned image. Those without count, "
+            "too: divide by the number of all batches.",
         ),
         (total, "that is the sum over all batches. Divide by the number of batches."),
         (int(in_batch[0].sum()), "that is the first batch. Take the mean over all of them."),
@@ -259,7 +284,7 @@ def _check_per_image(value: float, case: tuple[list[Tensor], Tensor]) -> None:
 
 def _say_which(value: float, truth: float, what: str, slips: tuple[tuple[float, str], ...]) -> None:
     """Raise what fits a wrong value: a known slip, or else what was expected."""
-    otherwise = f"{what}: expected {truth:.3f} in the checker's example, got {value:.3f}."
+    otherwise = f"{what}: expected {instead(truth, value)} in the checker's example."
     expect(value, truth, slips, otherwise)
 
 
@@ -274,7 +299,7 @@ def check_gradient_length(answer: Answer) -> None:
     images = torch.rand(5, 1, 28, 28, generator=generator)
     center = torch.rand(32, generator=generator)
     used = copy.deepcopy(encoder)
-    value = call(answer, used, images.clone(), center.clone())
+    value = call(answer, used, images, center)
     _check_untouched(encoder, used)
     result = number(value, "the mean length")
     _say_which(result, *_length_and_slips(encoder, images, center))

@@ -9,7 +9,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from badsad_lib import metrics
-from badsad_lib.course.checks._answers import Answer, NotYet, call, checker, expect, near, number
+from badsad_lib.course.checks._answers import (
+    Answer,
+    NotYet,
+    call,
+    checker,
+    expect,
+    instead,
+    near,
+    number,
+    pair,
+)
 from badsad_lib.defenses import p_value
 
 Scores = NDArray[np.float64]
@@ -23,7 +33,7 @@ def check_chance_if_clean(answer: Answer) -> None:
     clean = np.random.default_rng(20).permutation(np.linspace(0.08, 0.3, 12))
 
     def chance(size: float, sizes: Scores) -> float:
-        return number(call(answer, size, sizes.copy()), "the p-value")
+        return number(call(answer, size, sizes), "the p-value")
 
     between = float(np.sort(clean)[2:4].mean())
     _check_chance(chance(between, clean), between, clean)
@@ -31,21 +41,27 @@ def check_chance_if_clean(answer: Answer) -> None:
     value, truth = chance(tiny, clean), p_value(tiny, clean.tolist())
     if not near(value, truth):
         raise NotYet(
-            f"with a size below all {len(clean)} clean ones the p-value should be {truth:.3f}, got "
-            f"{value:.3f}. So few clean detectors cannot make anybody surer than that."
+            f"with a size below all {len(clean)} clean ones the p-value should be "
+            f"{instead(truth, value)}. So few clean detectors cannot make anybody surer than that."
         )
     tied = float(clean[0])
     value, truth = chance(tied, clean), p_value(tied, clean.tolist())
     if not near(value, truth):
         raise NotYet(
-            f"with a size equal to one of the clean ones the p-value should be {truth:.3f}, got "
-            f"{value:.3f}. A clean detector with just this size counts as well: use <=."
+            f"with a size equal to one of the clean ones the p-value should be "
+            f"{instead(truth, value)}. A clean detector with just this size counts as well: use <=."
         )
     value, truth = chance(0.1, clean[:3]), p_value(0.1, clean[:3].tolist())
     if not near(value, truth):
         raise NotYet(
-            f"with 3 clean detectors the p-value should be {truth:.3f}, got {value:.3f}. Do not "
+            f"with 3 clean detectors the p-value should be {instead(truth, value)}. Do not "
             "fix their number."
+        )
+    value = chance(0.9, clean)
+    if not near(value, 1.0):
+        raise NotYet(
+            f"with a size above all clean ones the p-value should be {instead(1.0, value)}: every "
+            "detector has a size as small as that, or smaller."
         )
 
 
@@ -91,7 +107,7 @@ def _check_chance(value: float, size: float, clean: Scores) -> None:
         truth,
         slips,
         f"{below} of {count} clean detectors have a size as small as this one's, so the p-value "
-        f"should be {truth:.3f}, got {value:.3f}. See the section 'Small, compared with what?'.",
+        f"should be {instead(truth, value)}. See the section 'Small, compared with what?'.",
     )
 
 
@@ -139,17 +155,27 @@ def check_asr_before_after(answer: Answer) -> None:
     ``before`` and ``after`` are dictionaries of scores, by the names in ``GROUPS``.
     """
     before, after = _scores_before_and_after()
+
+    def rates(before: Groups, after: Groups, quantile: float) -> tuple[float, float]:
+        first, second = pair(call(answer, before, after, quantile), "asr_before, asr_after")
+        return (
+            number(first, "the ASR before the repair"),
+            number(second, "the ASR after the repair"),
+        )
+
     for quantile in (0.95, 0.8):
-        value = call(
-            answer, *({k: v.copy() for k, v in g.items()} for g in (before, after)), quantile
-        )
-        if not isinstance(value, (tuple, list)) or len(value) != 2:
-            raise NotYet("expected two numbers: end with return asr_before, asr_after.")
-        first, second = (
-            number(v, f"the ASR {n} the repair") for v, n in zip(value, ("before", "after"))
-        )
+        first, second = rates(before, after, quantile)
         _check_before(first, before, after, quantile)
         _check_after(second, before, after, quantile)
+    # Whole numbers, many of them exactly on the threshold.
+    coarse, other = ({k: np.round(2 * v) for k, v in g.items()} for g in (before, after))
+    for value, groups in zip(rates(coarse, other, 0.8), (coarse, other)):
+        if not near(value, _asr(groups, 0.8)):
+            raise NotYet(
+                "where scores lie exactly on the threshold the ASR should be "
+                f"{instead(_asr(groups, 0.8), value)}. Flagged means *above* it: what lies on it "
+                "is not flagged, and passes."
+            )
 
 
 def _check_before(value: float, before: Groups, after: Groups, quantile: float) -> None:
@@ -167,8 +193,8 @@ def _check_before(value: float, before: Groups, after: Groups, quantile: float) 
         value,
         truth,
         slips,
-        f"at quantile {quantile:g} the ASR before the repair should be {truth:.3f}, got "
-        f"{value:.3f}. See the section 'A referee'.",
+        f"at quantile {quantile:g} the ASR before the repair should be "
+        f"{instead(truth, value)}. See the section 'A referee'.",
     )
 
 
@@ -193,9 +219,9 @@ def _check_after(value: float, before: Groups, after: Groups, quantile: float) -
         value,
         truth,
         slips,
-        f"at quantile {quantile:g} the ASR after the repair should be {truth:.3f}, got "
-        f"{value:.3f}. Do for the repaired detector what you did for the other, from the "
-        "threshold on.",
+        f"at quantile {quantile:g} the ASR after the repair should be "
+        f"{instead(truth, value)}. Do for the repaired detector what you did for the other, "
+        "from the threshold on.",
     )
 
 
@@ -248,8 +274,14 @@ BOARD: tuple[Row, ...] = (
     _row("untested", "scores normals", (0.9, NAN, 0.9), NAN),
     _row("perfect", "weights data", (1.0, 1.0, 1.0), 1.0),
 )
-CASES: tuple[tuple[str, str, Mapping[str, str]], ...] = (
+# All that can be run falls to an attacker who knows it, or was never tried against one.
+POOR: tuple[Row, ...] = (
+    _row("search", "weights normals anomalies", (0.9, 0.8, 0.6), 0.7),
+    _row("untested", "scores normals", (0.9, 0.7, 0.9), NAN),
+)
+CASES: tuple[tuple[tuple[Row, ...], str, str, Mapping[str, str]], ...] = (
     (
+        BOARD,
         "weights normals anomalies scores",
         "search",
         {
@@ -263,6 +295,7 @@ CASES: tuple[tuple[str, str, Mapping[str, str]], ...] = (
         },
     ),
     (
+        BOARD,
         "scores normals",
         "modest",
         {
@@ -275,6 +308,7 @@ CASES: tuple[tuple[str, str, Mapping[str, str]], ...] = (
         },
     ),
     (
+        BOARD,
         "scores",
         "none",
         dict.fromkeys(
@@ -282,16 +316,25 @@ CASES: tuple[tuple[str, str, Mapping[str, str]], ...] = (
             "it cannot be run: this buyer holds the scores alone. Then the answer is 'none'.",
         ),
     ),
+    (
+        POOR,
+        "scores normals",
+        "untested",
+        {
+            "none": "one defense can be run, though its worst case counts as 0. 'none' is for a "
+            "buyer who can run nothing: begin below 0.",
+            "search": "it needs weights and anomalies, which this buyer does not hold.",
+        },
+    ),
 )
 
 
 @checker("what can be run, judged by its worst case, and nothing on trust.")
 def check_choose_defense(answer: Answer) -> None:
     """Check ``choose_defense(board, holds) -> name`` of the best in the worst case, or "none"."""
-    for holds, truth, why in CASES:
-        for board in (BOARD, BOARD[::-1]):
-            given = [{**row, "needs": set(row["needs"])} for row in board]
-            value = call(answer, given, set(holds.split()))
+    for rows, holds, truth, why in CASES:
+        for board in (rows, rows[::-1]):
+            value = call(answer, list(board), set(holds.split()))
             if not isinstance(value, str):
                 raise NotYet(
                     f"expected a name or 'none', got a value of type {type(value).__name__}."

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -15,9 +16,13 @@ from badsad_lib.course.checks._answers import (
     call,
     checker,
     expect,
+    instead,
+    is_bool,
     near,
     number,
+    pair,
     vector,
+    verdict,
 )
 
 # --- a wave ---------------------------------------------------------------------------------------
@@ -34,17 +39,11 @@ def check_wave(answer: Answer) -> None:
     """
 
     def wave(images: Tensor, amplitude: float, frequency: float) -> Tensor:
-        given = images.clone()
-        value = call(answer, given, amplitude, frequency)
+        value = call(answer, images, amplitude, frequency)
         if not isinstance(value, Tensor) or value.shape != images.shape:
             raise NotYet(
                 f"expected images of the same shape, {tuple(images.shape)}, got "
                 f"{tuple(value.shape) if isinstance(value, Tensor) else type(value).__name__}."
-            )
-        if not torch.equal(given, images):
-            raise NotYet(
-                "wave writes into the images that it is given, so the originals are lost. "
-                "Build new ones: images + ..., not images += ..., or clone first."
             )
         return value.detach().to(torch.float32)
 
@@ -56,17 +55,19 @@ def check_wave(answer: Answer) -> None:
     result = wave(images, AMPLITUDE, FREQUENCY)
     if not (result.min() >= 0 and result.max() <= 1):  # NaN, too
         raise NotYet(
-            f"some pixels leave [0, 1]: the values reach from {float(result.min()):.2f} to "
-            f"{float(result.max()):.2f}. Where a wave meets black or white, it must be cut off: "
+            f"some pixels leave [0, 1]: the values reach from {float(result.min()):.7g} to "
+            f"{float(result.max()):.7g}. Where a wave meets black or white, it must be cut off: "
             "see torch.clamp."
         )
-    for amplitude, frequency in ((AMPLITUDE, FREQUENCY), (0.05, 6), (0.3, 1.5)):
-        truth = triggers.Sinusoid(amplitude, frequency)(images)
-        if not torch.allclose(wave(images, amplitude, frequency), truth, atol=1e-4):
+    colored = torch.rand(2, 3, 9, 14, generator=generator)
+    plan = ((images, AMPLITUDE, FREQUENCY), (images, 0.05, 6), (colored, 0.3, 1.5))
+    for some, amplitude, frequency in plan:
+        truth = triggers.Sinusoid(amplitude, frequency)(some)
+        if not torch.allclose(wave(some, amplitude, frequency), truth, atol=1e-4):
             raise NotYet(
-                f"with amplitude {amplitude} and frequency {frequency}, images of mixed gray do "
-                "not come out right. Add the wave to the image, cut off what leaves [0, 1], and "
-                "change nothing else."
+                f"with amplitude {amplitude} and frequency {frequency}, images of mixed gray, of "
+                f"shape {tuple(some.shape)}, do not come out right. Add the wave to the image, "
+                "cut off what leaves [0, 1], and change nothing else."
             )
 
 
@@ -151,13 +152,13 @@ def _check_ripple(ripple: Tensor) -> None:
 def check_psnr(answer: Answer) -> None:
     """Check ``psnr(before, after) -> (N,)``: decibels, of uint8 images."""
     generator = torch.Generator().manual_seed(7)
-    before = torch.randint(0, 256, (4, 1, 9, 9), generator=generator, dtype=torch.uint8)
+    before = torch.randint(0, 256, (4, 3, 9, 9), generator=generator, dtype=torch.uint8)
     noise = torch.randint(-60, 61, before.shape, generator=generator)
     noise[:, :, ::3] = 0  # some pixels stay as they are
     after = (before.int() + noise).clamp(0, 255).to(torch.uint8)
 
-    value = call(answer, before.clone(), after.clone())
-    if isinstance(value, (int, float)) or (isinstance(value, Tensor) and value.ndim == 0):
+    value = call(answer, before, after)
+    if np.ndim(value) == 0:
         raise NotYet(
             "expected one value per image, got one for all. Take the mean over the pixels of "
             "each image: flatten(1), then mean(dim=1)."
@@ -165,12 +166,21 @@ def check_psnr(answer: Answer) -> None:
     result = vector(value, len(before), "the PSNR")
     _check_decibels(result, before, after)
 
-    same = vector(call(answer, before.clone(), before.clone()), len(before), "the PSNR")
-    if not (torch.isinf(same).all() and (same > 0).all()):
-        raise NotYet(
-            "for an image that did not change the PSNR must be infinite, got "
-            f"{float(same[0]):g}. log10(1 / 0) gives it by itself in PyTorch."
-        )
+    # The first image stays as it is, then all of them.
+    for some in (torch.cat([before[:1], after[1:]]), before):
+        result = vector(call(answer, before, some), len(before), "the PSNR")
+        truth = triggers.psnr(before, some).to(torch.float64)
+        same = torch.isinf(truth)
+        if not (result[same] == float("inf")).all():
+            raise NotYet(
+                "for an image that did not change the PSNR must be infinite, got "
+                f"{float(result[same].min()):g}. log10(1 / 0) gives it by itself in PyTorch."
+            )
+        if not torch.allclose(result, truth, rtol=1e-3):
+            raise NotYet(
+                "where one image stays as it is, the others do not come out right. Each image is "
+                "judged for itself."
+            )
 
 
 def _check_decibels(result: Tensor, before: Tensor, after: Tensor) -> None:
@@ -235,10 +245,11 @@ def _check_decibels(result: Tensor, before: Tensor, after: Tensor) -> None:
             "each pixel's change? Some are zero. First the mean over all pixels, then the "
             "logarithm."
         )
+    off = int((result - truth).abs().argmax())
     raise NotYet(
-        f"for four pairs of images the PSNR should begin with {float(truth[0]):.2f} dB, got "
-        f"{float(result[0]):.2f}. Go through the formula from the inside: change, square, mean, "
-        "one divided by it, log10, times 10."
+        f"of pair {off} of the checker's four the PSNR in dB should be "
+        f"{instead(float(truth[off]), float(result[off]), 2)}. Go through the formula from the "
+        "inside: change, square, mean, one divided by it, log10, times 10."
     )
 
 
@@ -250,7 +261,7 @@ Case = tuple[Tensor, Tensor, Tensor, Tensor]
 def _training_set() -> tuple[Tensor, Tensor]:
     """Return forty small images and their semi-labels: 26 unlabeled, 4 normal, 10 anomalies."""
     generator = torch.Generator().manual_seed(8)
-    images = torch.randint(20, 236, (40, 1, 6, 6), generator=generator, dtype=torch.uint8)
+    images = torch.randint(20, 236, (40, 3, 6, 6), generator=generator, dtype=torch.uint8)
     labels = torch.tensor([0] * 26 + [1] * 4 + [-1] * 10)
     order = torch.randperm(40, generator=generator)
     return images, labels[order]
@@ -264,6 +275,8 @@ def _with_changes(positions: Tensor, kind: str) -> Case:
         after[positions, :, 4:, 4:] = 255
     elif kind == "darker":
         after[positions, :, 4:, 4:] = 0
+    elif kind == "faint":  # one value of one color, by one level
+        after[positions, 2, 3, 1] += 1
     else:  # moved: each image keeps its sum
         after[positions] = images[positions].roll(1, dims=3)
     return images, labels, after, labels.clone()
@@ -274,13 +287,10 @@ def check_audit(answer: Answer) -> None:
     """Check ``audit(before, before_labels, after, after_labels) -> (poison_rate, clean_label)``."""
 
     def audit(case: Case) -> tuple[float, bool]:
-        value = call(answer, *(part.clone() for part in case))
-        if not isinstance(value, (tuple, list)) or len(value) != 2:
-            raise NotYet("expected two things: end with return poison_rate, clean_label.")
-        rate, clean = (number(part, "each of the two answers") for part in value)
-        if isinstance(_plain(value[0]), bool) and not isinstance(_plain(value[1]), bool):
+        value = pair(call(answer, *case), "poison_rate, clean_label", "two things")
+        if is_bool(value[0]) and not is_bool(value[1]):
             raise NotYet("the two answers are swapped: first the poison rate, then the verdict.")
-        return rate, bool(clean)
+        return number(value[0], "the poison rate"), verdict(value[1], "the second answer")
 
     labels = _training_set()[1]
     unlabeled, labeled = (torch.nonzero(labels == y).flatten() for y in (0, 1))
@@ -296,13 +306,18 @@ def check_audit(answer: Answer) -> None:
             "clean-label. Poisoned it is, but each image deserves its semi-label. See the section "
             "'Clean-label'."
         )
-    for kind, what in (("darker", "darkens pixels"), ("moved", "only moves pixels")):
+    kinds = {
+        "darker": "darkens pixels",
+        "moved": "only moves pixels",
+        "faint": "changes one color of one pixel, by one level,",
+    }
+    for kind, what in kinds.items():
         rate, _ = audit(_with_changes(chosen, kind))
         if not near(rate, 0.2):
             raise NotYet(
-                f"a trigger that {what} escapes you: the poison rate should be 0.200, got "
-                f"{rate:.3f}. An image has changed when any of its pixels is different, brighter "
-                "or not."
+                f"a trigger that {what} escapes you: the poison rate should be "
+                f"{instead(0.2, rate)}. An image has changed when any of its pixels is different, "
+                "brighter or not, however little."
             )
     _check_rules(audit, honest, unlabeled, labeled, anomalies)
 
@@ -349,7 +364,7 @@ def _check_rate(rate: float, case: Case) -> None:
         rate,
         0.2,
         slips,
-        f"6 of 30 normal images changed, so the poison rate should be 0.200, got {rate:.3f}. Find "
+        f"6 of 30 normal images changed, so the poison rate should be {instead(0.2, rate)}. Find "
         "the images in which any pixel changed, then the normal ones among them.",
     )
 
@@ -365,7 +380,13 @@ def _check_rules(
             new[position] = label
         return images, labels, after, new
 
-    if audit(changed_labels((anomalies[:2], 0)))[1]:
+    rate, clean = audit(changed_labels((anomalies[:2], 0)))
+    if not near(rate, 0.2):
+        raise NotYet(
+            "where semi-labels changed as well, the poison rate is not right any more: it should "
+            f"be {instead(0.2, rate)}. It counts images that were normal *before*."
+        )
+    if clean:
         raise NotYet(
             "two labeled anomalies became unlabeled, and yet you call it clean-label. Compare "
             "the semi-labels of both sets."
@@ -388,13 +409,8 @@ def _check_rules(
         )
     if not near(rate, 0):
         raise NotYet(
-            f"only a labeled anomaly changed, and the poison rate comes out as {rate:.3f}. It "
+            f"only a labeled anomaly changed: the poison rate should be {instead(0, rate)}. It "
             "counts normal images alone, above the line as well as below it."
         )
     if not audit((images, labels, images.clone(), labels.clone()))[1]:
         raise NotYet("a set that nobody touched is called not clean-label.")
-
-
-def _plain(value: Any) -> Any:
-    """Return the Python number in a tensor or numpy scalar, so that its type can be asked for."""
-    return value.item() if hasattr(value, "item") else value

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
+from dataclasses import dataclass
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -11,6 +13,7 @@ import pytest
 import torch
 
 from badsad_lib.course import checks
+from badsad_lib.course.checks._answers import NotYet, call, number, pair, vector, verdict
 
 CHECKERS = [getattr(checks, name) for name in checks.__all__]
 
@@ -94,3 +97,156 @@ def test_a_checker_leaves_the_readers_random_numbers_alone(
     seed()
     run(check, gives(0.5))
     assert draw() == expected
+
+
+# --- what no answer may do -----------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Report:
+    asr: float
+    others: dict[str, float]
+
+
+def changing(change: Callable[[Any], Any]) -> Callable[[Any], float]:
+    def answer(given: Any) -> float:
+        change(given)
+        return 1.0
+
+    return answer
+
+
+ARGUMENTS = {
+    "array": np.arange(4.0)[::-1],
+    "tensor": torch.arange(4.0),
+    "labels": torch.tensor([0, 1, -1]),
+    "list": [torch.arange(3), torch.arange(2)],
+    "dict": {"a": np.array([2.0, np.nan])},
+    "board": [{"name": "x", "needs": {"scores"}, "catches": {"patch": float("nan")}}],
+    "report": Report(0.5, {"noise": float("nan")}),
+}
+CHANGES: dict[str, tuple[str, Callable[[Any], Any]]] = {
+    "sorts an array": ("array", lambda x: x.sort()),
+    "writes into a tensor": ("tensor", lambda x: x.__setitem__(0, 9.0)),
+    "adds to a tensor": ("tensor", lambda x: x.add_(1e-9)),
+    "gives a tensor another shape": ("tensor", lambda x: x.unsqueeze_(0)),
+    "writes NaN": ("array", lambda x: x.__setitem__(0, np.nan)),
+    "flips a label": ("labels", lambda x: x.__setitem__(2, 0)),
+    "empties a list": ("list", lambda x: x.clear()),
+    "writes into a tensor in a list": ("list", lambda x: x[1].zero_()),
+    "adds a key": ("dict", lambda x: x.update(b=1)),
+    "replaces a value": ("dict", lambda x: x.update(a=np.array([2.0, 0.0]))),
+    "replaces NaN deep inside": ("board", lambda x: x[0]["catches"].update(patch=0.0)),
+    "takes from a set": ("board", lambda x: x[0]["needs"].clear()),
+    "takes from a dataclass": ("report", lambda x: x.others.clear()),
+}
+
+
+@pytest.mark.parametrize(("kind", "change"), CHANGES.values(), ids=CHANGES.keys())
+def test_an_answer_may_not_change_what_it_is_given(kind: str, change: Callable[[Any], Any]) -> None:
+    given = ARGUMENTS[kind]
+    before = repr(given)
+    with pytest.raises(NotYet, match=r"answer changes what it is given \(given\)"):
+        call(changing(change), given)
+    assert repr(given) == before, "the checker's own examples are safe"
+
+
+@pytest.mark.parametrize("given", ARGUMENTS.values(), ids=ARGUMENTS.keys())
+def test_an_answer_that_leaves_its_arguments_alone_is_not_accused(given: Any) -> None:
+    assert call(lambda given: 1.0, given) == 1.0
+
+
+def test_the_argument_that_changed_is_named_even_where_it_has_no_name() -> None:
+    def answer(*arguments: Any) -> float:
+        arguments[1].sort()
+        return 1.0
+
+    with pytest.raises(NotYet, match=r"\(argument 2\)"):
+        call(answer, 1, np.array([2.0, 1.0]))
+
+
+def test_an_answer_may_not_depend_on_how_often_it_was_called() -> None:
+    calls: list[int] = []
+
+    def counting(x: float) -> float:
+        calls.append(1)
+        return x + len(calls)
+
+    for answer in (counting, lambda x: np.random.default_rng().normal() + x):
+        with pytest.raises(NotYet, match="something else when it is called again"):
+            call(answer, 1.0)
+
+
+def test_an_answer_that_prints_and_does_not_return_is_told_so(capsys: Any) -> None:
+    with pytest.raises(NotYet, match="print only shows"):
+        call(lambda x: print(x), 1.0)
+
+
+# --- what a value may be packed in ---------------------------------------------------------------
+
+ONE = [0.5, np.float32(0.5), np.array(0.5), np.array([0.5]), torch.tensor(0.5)]
+ONE += [torch.tensor([0.5], requires_grad=True), torch.tensor(0.5, dtype=torch.bfloat16)]
+ONE += [Fraction(1, 2)]
+
+
+@pytest.mark.parametrize("value", ONE, ids=repr)
+def test_one_number_may_come_in_any_form(value: Any) -> None:
+    assert number(value, "it") == 0.5
+
+
+@pytest.mark.parametrize("value", [[0.5, 0.5], "0.5", 1j, np.zeros((2, 2)), {}, len], ids=repr)
+def test_what_is_not_one_number_is_refused(value: Any) -> None:
+    with pytest.raises(NotYet, match="it must be one number"):
+        number(value, "it")
+
+
+TRUE = [True, 1, 1.0, np.bool_(True), np.array(True), torch.tensor(True), torch.tensor([1])]
+
+
+@pytest.mark.parametrize("value", TRUE, ids=repr)
+def test_a_verdict_may_come_in_any_form(value: Any) -> None:
+    assert verdict(value) is True
+    assert verdict(value == 0) is False
+
+
+@pytest.mark.parametrize("value", [0.97, 2, "True", [True, False], float("nan")], ids=repr)
+def test_what_is_no_verdict_is_refused(value: Any) -> None:
+    with pytest.raises(NotYet, match="must be True or False"):
+        verdict(value)
+
+
+@pytest.mark.parametrize(
+    "value", [(1, 2), [1, 2], np.array([1, 2]), torch.tensor([1.0, 2.0])], ids=repr
+)
+def test_two_numbers_may_come_in_any_form(value: Any) -> None:
+    assert [float(part) for part in pair(value, "a, b")] == [1, 2]
+
+
+@pytest.mark.parametrize("value", [1, {1, 2}, (1, 2, 3), np.zeros((2, 1)), "ab"], ids=repr)
+def test_what_is_not_two_numbers_is_refused(value: Any) -> None:
+    with pytest.raises(NotYet, match=r"expected two numbers, got .*: end with return a, b"):
+        pair(value, "a, b")
+
+
+@pytest.mark.parametrize(
+    "value",
+    [[1, 2], (1.0, 2), np.array([1, 2]), torch.tensor([1, 2]), [torch.tensor(1.0), np.float32(2)]],
+    ids=repr,
+)
+def test_a_vector_may_come_in_any_form(value: Any) -> None:
+    assert torch.equal(vector(value, 2, "it"), torch.tensor([1.0, 2.0], dtype=torch.float64))
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        ([1, 2, 3], "shape"),
+        (np.zeros((2, 1)), "shape"),
+        (["a", "b"], "must be numbers"),
+        ([1.0, float("nan")], "NaN"),
+        (3.0, "a value of type float"),
+    ],
+)
+def test_what_is_no_such_vector_is_refused(value: Any, message: str) -> None:
+    with pytest.raises(NotYet, match=message):
+        vector(value, 2, "it")

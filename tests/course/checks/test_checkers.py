@@ -7,6 +7,7 @@ and right answers that are written in another way than the lesson's own.
 from __future__ import annotations
 
 import importlib
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from typing import Any
 import pytest
 
 from badsad_lib.course import checks
+from badsad_lib.course.checks._answers import instead
 from tools.lessons import lessons
 
 FOLDER = Path(__file__).parent / "lessons"
@@ -49,9 +51,12 @@ def test_stubs_solutions_and_misconceptions_belong_together(
 
 
 @exercises
-def test_at_least_two_misconceptions_are_named(lesson: str, name: str) -> None:
+def test_eight_wrong_answers_and_six_right_ones_are_tried(lesson: str, name: str) -> None:
     module = next(module for module in MODULES if lesson == module.LESSON)
-    assert sum(name == other for other, *_ in module.MISCONCEPTIONS) >= 2
+    wrong = [slip for other, slip, *_ in module.MISCONCEPTIONS if other == name]
+    assert len(set(wrong)) == len(wrong) >= 8
+    right = [answer for other, answer in module.ALSO_RIGHT if other == name]
+    assert len(set(right)) == len(right) >= 6
 
 
 @exercises
@@ -98,3 +103,34 @@ def test_another_way_to_write_a_right_answer_passes_too(
 ) -> None:
     verdict, text = run(checker_of(name), answer)
     assert verdict, text
+
+
+def nudged(value: Any, by: float) -> Any:
+    """Return a value, a little larger; of a pair the second number."""
+    if isinstance(value, tuple):
+        return value[0], nudged(value[1], by)
+    return value + by
+
+
+@exercises
+@pytest.mark.parametrize("by", [3e-3, 3e-4, 2e-5])
+def test_two_numbers_that_differ_are_not_shown_alike(
+    lesson: str, name: str, by: float, functions_in: Any, run: Any
+) -> None:
+    """Never "should be 0.774, got 0.774"."""
+    solution = functions_in(lesson, "solution")[name]
+
+    def answer(*arguments: Any) -> Any:
+        value = solution(*arguments)
+        return value if isinstance(value, (bool, str)) else nudged(value, by)
+
+    _, text = run(checker_of(name), answer)
+    shown = re.search(r"(-?[\d.]+), got (-?[\d.]*\d)", text)
+    assert shown is None or float(shown[1]) != float(shown[2])
+
+
+def test_the_digits_of_a_message_grow_until_they_differ() -> None:
+    assert instead(0.5, 0.25) == "0.500, got 0.250"
+    assert instead(0.77412, 0.77438) == "0.7741, got 0.7744"
+    assert instead(2.0, 2.0 + 1e-9, digits=1) == "2.000000000, got 2.000000001"
+    assert instead(1.0, 1.0).startswith("1.000")

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from badsad_lib.deepsad import deep_sad_loss
 
@@ -54,10 +54,11 @@ def alive(
     combine: Any = all,
     spread: float = 1e-6,
     finite: bool = True,
+    moves: Any = lambda old, new: bool((old != new).any()),
     zero: Any = torch.any,
 ) -> bool:
     """Answer correctly, unless one of the settings is changed."""
-    moved = combine(bool((before[k] != after[k]).any()) for k in before if k.endswith(keys))
+    moved = combine(moves(before[k], after[k]) for k in before if k.endswith(keys))
     real = bool(np.isfinite(scores).all()) or not finite
     differ = np.nanmax(scores) - np.nanmin(scores) > spread * abs(np.nanmean(scores))
     return bool(moved and real and differ and not zero(center == 0))
@@ -65,6 +66,71 @@ def alive(
 
 def slip(**setting: Any) -> Callable[..., bool]:
     return lambda *arguments: alive(*arguments, **setting)
+
+
+def by_a_layer(center: Tensor, n_inputs: int) -> tuple[Tensor, Tensor]:
+    layer = nn.Linear(n_inputs, len(center))
+    nn.init.zeros_(layer.weight)
+    with torch.no_grad():
+        layer.bias.copy_(center)
+    return layer.weight, layer.bias
+
+
+def emptied_center(center: Tensor, n_inputs: int) -> tuple[Tensor, Tensor]:
+    bias = center.clone()
+    return torch.zeros(len(center), n_inputs), center.zero_() + bias
+
+
+def in_three_parts(d: Tensor, y: Tensor, eta: float) -> Tensor:
+    pulled, pushed = d[y == 0].sum() + eta * d[y == 1].sum(), eta * (1 / (d[y == -1] + 1e-6)).sum()
+    return (pulled + pushed) / len(d)
+
+
+def written_into_a_copy(d: Tensor, y: Tensor, eta: float) -> Tensor:
+    each = d.clone()
+    each[y == 1] = eta * d[y == 1]
+    each[y == -1] = eta / d[y == -1].clamp(min=1e-6)
+    return each.mean()
+
+
+def written_into_the_distances(d: Tensor, y: Tensor, eta: float) -> Tensor:
+    d[y == 1] = eta * d[y == 1]
+    d[y == -1] = eta / (d[y == -1] + 1e-6)
+    return d.mean()
+
+
+def one_by_one(d: Tensor, y: Tensor, eta: float) -> Tensor:
+    cost = {0: lambda x: x, 1: lambda x: eta * x, -1: lambda x: eta / (x + 1e-6)}
+    return torch.stack([cost[int(label)](x) for x, label in zip(d, y)]).mean()
+
+
+def checked_step_by_step(before: Any, after: Any, scores: np.ndarray, center: Tensor) -> bool:
+    for name, weight in before.items():
+        if name.endswith(".weight") and torch.allclose(weight, after[name], rtol=0, atol=0):
+            return False
+    if np.isnan(scores).any() or np.isinf(scores).any():
+        return False
+    if scores.max() - scores.min() <= 1e-6 * scores.mean():
+        return False
+    return torch.count_nonzero(center).item() == len(center)
+
+
+def by_distance_moved(before: Any, after: Any, scores: np.ndarray, center: Tensor) -> Tensor:
+    names = [name for name in before if name[-7:] == ".weight"]
+    moved = torch.tensor([float((after[name] - before[name]).norm()) for name in names])
+    values = torch.from_numpy(scores)
+    return (
+        (moved > 0).all()
+        & values.isfinite().all()
+        & ((values.max() - values.min()) / values.mean().abs() > 1e-6)
+        & (center.abs() > 0).all()
+    )
+
+
+def not_broken(before: Any, after: Any, scores: np.ndarray, center: Tensor) -> bool:
+    still = any(torch.equal(before[k], after[k]) for k in before if k.endswith(".weight"))
+    flat = not np.isfinite(scores).all() or np.ptp(scores) <= 1e-6 * abs(np.mean(scores))
+    return not (still or flat or bool((center == 0).any()))
 
 
 MISCONCEPTIONS: list[tuple[str, str, Callable[..., Any], str]] = [
@@ -178,10 +244,65 @@ MISCONCEPTIONS: list[tuple[str, str, Callable[..., Any], str]] = [
     ("is_alive", "NaN let through", slip(finite=False), "NaN"),
     ("is_alive", "center not looked at", slip(zero=lambda _: False), "center is zero"),
     ("is_alive", "all of the center must be zero", slip(zero=torch.all), "one component"),
+    ("collapse", "nearly zero", lambda c, n: (torch.full((len(c), n), 1e-7), c), "some weight"),
+    ("collapse", "swapped", lambda c, n: (c, torch.zeros(len(c), n)), "First the weight"),
+    ("collapse", "four and nine", lambda c, n: (torch.zeros(4, 9), c), "must have shape (7, 3)"),
+    ("collapse", "center emptied", emptied_center, "changes what it is given (c"),
+    ("collapse", "minus the center", lambda c, n: (torch.zeros(len(c), n), -c), "not the center"),
+    (
+        "batch_loss",
+        "written into the distances",
+        written_into_the_distances,
+        "changes what it is given (d)",
+    ),
+    (
+        "batch_loss",
+        "eta is three",
+        lambda d, y, eta: loss(pull, pull_labeled, push)(d, y, 3.0),
+        "with eta = 0.5",
+    ),
+    (
+        "is_alive",
+        "infinity left out",
+        lambda b, a, s, c: alive(b, a, s[~np.isinf(s)], c),
+        "one score is inf",
+    ),
+    (
+        "is_alive",
+        "every number must move",
+        slip(moves=lambda old, new: bool((old != new).all())),
+        "some numbers within a weight",
+    ),
+    (
+        "is_alive",
+        "spread not compared with the mean",
+        lambda b, a, s, c: alive(b, a, s, c) and np.ptp(s) > 1e-6,
+        "Compare their spread",
+    ),
+    ("is_alive", "far too wide", slip(spread=1e-2), "Compare their spread"),
+    ("is_alive", "a number, not a verdict", lambda b, a, s, c: np.ptp(s), "True or False"),
 ]
 
-ALSO_RIGHT = [
+ALSO_RIGHT: list[tuple[str, Callable[..., Any]]] = [
     ("batch_loss", deep_sad_loss),
     ("batch_loss", loss(pull, pull_labeled, push)),
     ("is_alive", alive),
+    ("collapse", by_a_layer),
+    ("collapse", lambda c, n: [c.new_zeros(len(c), n), c]),
+    ("collapse", lambda c, n: (np.zeros((len(c), n)), c.numpy())),
+    ("collapse", lambda c, n: ([[0.0] * n] * len(c), c.tolist())),
+    ("collapse", lambda c, n: (torch.zeros(c.shape[0], n, dtype=torch.float64), c.double())),
+    ("collapse", lambda c, n: (0 * torch.outer(c, torch.ones(n)), 1 * c)),
+    ("batch_loss", in_three_parts),
+    ("batch_loss", written_into_a_copy),
+    ("batch_loss", one_by_one),
+    (
+        "batch_loss",
+        lambda d, y, eta: torch.where(y == 0, d, eta * (d + 1e-6) ** y).mean().reshape(1),
+    ),
+    ("is_alive", checked_step_by_step),
+    ("is_alive", by_distance_moved),
+    ("is_alive", not_broken),
+    ("is_alive", lambda *arguments: np.bool_(alive(*arguments))),
+    ("is_alive", lambda *arguments: np.array(alive(*arguments))),
 ]

@@ -7,6 +7,9 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+import torch
+from scipy.stats import rankdata
+from sklearn.metrics import roc_auc_score
 
 from badsad_lib import metrics
 from badsad_lib.metrics import auroc
@@ -74,6 +77,89 @@ def judged(
 
 def judge(**condition: Any) -> Callable[[BackdoorReport], bool]:
     return lambda report: judged(report, **condition)
+
+
+def auroc_by_ranks(n: Scores, tn: Scores, a: Scores, ta: Scores) -> float:
+    ranks = rankdata(np.r_[n, ta])[len(n) :].sum()
+    return (ranks - len(ta) * (len(ta) + 1) / 2) / (len(n) * len(ta))
+
+
+def auroc_in_a_loop(n: Scores, tn: Scores, a: Scores, ta: Scores) -> float:
+    wins = 0.0
+    for x in ta:
+        wins += (x > n).sum() + 0.5 * (x == n).sum()
+    return wins / (len(n) * len(ta))
+
+
+def by_many_probes(evaluate: Callable[..., float]) -> str:
+    """Compare with an evaluation of one's own, on random scores, moved in turn."""
+    rng = np.random.default_rng(5)
+    anomaly, triggered = rng.normal(1, 1, 60), rng.normal(0, 1, 60)
+
+    def both(held_out: Scores, normal: Scores) -> tuple[float, float]:
+        tau = np.quantile(held_out, 0.8)
+        truth = (triggered[anomaly > tau] <= tau).mean()
+        return evaluate(held_out, normal, anomaly, triggered, 0.8), truth
+
+    held_out, normal = rng.normal(0, 1, 50), rng.normal(0, 1, 50)
+    first = both(held_out, normal)[0]
+    if not np.isclose(first, both(held_out, normal + 3)[0]):
+        return "threshold"
+    results = [both(held_out + move, normal) for move in (-0.5, 0.0, 0.5)]
+    if len({round(mine, 6) for mine, _ in results}) == 1:
+        return "threshold"
+    return "none" if np.allclose(*zip(*results)) else "counting"
+
+
+def told_in_order() -> Callable[..., str]:
+    """Know the checker's evaluations by heart, and look at none of them."""
+    verdicts = iter(
+        ["none", *["threshold"] * 3, *["counting"] * 2, *["threshold"] * 9],
+    )
+    return lambda evaluate: next(verdicts)
+
+
+def judged_step_by_step(report: BackdoorReport) -> bool:
+    if any(np.isnan([report.asr, report.detection_rate, report.control_asr])):
+        return False
+    if report.asr < 0.5 or report.detection_rate < 0.5 or report.control_asr > 0.2:
+        return False
+    return all(not value > 0.2 for value in [*report.other_asr.values(), report.sham_asr])
+
+
+def judged_by_torch(report: BackdoorReport) -> torch.Tensor:
+    works = torch.tensor([report.asr, report.detection_rate], dtype=torch.float64) >= 0.5
+    optional = torch.tensor([report.sham_asr, *report.other_asr.values()], dtype=torch.float64)
+    low = (optional.nan_to_num(0.0) <= 0.2).all()
+    return works.all() & low & torch.tensor(report.control_asr <= 0.2)
+
+
+def judged_by_numpy(report: BackdoorReport) -> Any:
+    others = np.array([*report.other_asr.values(), report.sham_asr, 0.0])
+    works = min(report.asr, report.detection_rate) >= 0.5
+    known = not math.isnan(report.asr + report.detection_rate)
+    return np.array(works and known and report.control_asr <= 0.2 and np.nanmax(others) <= 0.2)
+
+
+def judged_from_a_dict(report: BackdoorReport) -> bool:
+    values = report.to_dict()
+    others = [v for v in [*values["other_asr"].values(), values["sham_asr"]] if v == v]
+    good = all(values[name] >= 0.5 for name in ("asr", "detection_rate"))
+    return good and all(v <= 0.2 for v in [values["control_asr"], *others])
+
+
+def drops_what_is_missing(report: BackdoorReport) -> bool:
+    for name, value in list(report.other_asr.items()):
+        if math.isnan(value):
+            del report.other_asr[name]
+    return judged(report)
+
+
+def headline_by_hand(asr: Scores) -> tuple[float, float]:
+    of_seed = [sum(row) / len(row) for row in asr.tolist()]
+    middle = sum(of_seed) / len(of_seed)
+    variance = sum((x - middle) ** 2 for x in of_seed) / (len(of_seed) - 1)
+    return middle, math.sqrt(variance)
 
 
 MISCONCEPTIONS: list[tuple[str, str, Callable[..., Any], str]] = [
@@ -292,6 +378,86 @@ MISCONCEPTIONS: list[tuple[str, str, Callable[..., Any], str]] = [
     ),
     ("is_backdoor", "sense reversed", lambda r: not judged(r), "is turned down"),
     ("is_backdoor", "a number, not a verdict", lambda r: r.asr, "True or False"),
+    (
+        "triggered_auroc",
+        "one half for each tie, twice",
+        lambda n, tn, a, ta: strict_auroc(n, ta) + (ta[:, None] == n[None, :]).mean(),
+        "with ties",
+    ),
+    (
+        "find_error",
+        "a constant threshold unseen",
+        slip(moves=(0.0, 0.01)),
+        "is answered with",
+    ),
+    ("find_error", "known by heart", told_in_order(), "when it is called again"),
+    (
+        "headline",
+        "swapped",
+        lambda x: (x.mean(1).std(ddof=1), x.mean()),
+        "the two numbers are swapped",
+    ),
+    (
+        "headline",
+        "divided by forty",
+        lambda x: (x.sum() / 40, x.mean(1).std(ddof=1)),
+        "Do not fix the number",
+    ),
+    ("is_backdoor", "above one half", judge(works=lambda r: r.asr > 0.5), "because asr is 0.5"),
+    (
+        "is_backdoor",
+        "detection above one half",
+        judge(alive=lambda r: r.detection_rate > 0.5),
+        "because detection_rate is 0.5",
+    ),
+    (
+        "is_backdoor",
+        "clean twin below",
+        judge(twin=lambda r: r.control_asr < 0.2),
+        "because control_asr is 0.2",
+    ),
+    (
+        "is_backdoor",
+        "sham twin below",
+        judge(sham=lambda r: not r.sham_asr >= 0.2),
+        "because sham_asr is 0.2",
+    ),
+    (
+        "is_backdoor",
+        "others below",
+        judge(others=lambda values: not any(v >= 0.2 for v in values)),
+        "because other_asr is",
+    ),
+    (
+        "is_backdoor",
+        "bounds of one's own",
+        judge(twin=lambda r: r.control_asr <= 0.5),
+        "control_asr is 0.21",
+    ),
+    ("is_backdoor", "a lower bound", judge(works=lambda r: r.asr >= 0.4), "asr is 0.49"),
+    (
+        "is_backdoor",
+        "no ASR is no objection",
+        judge(works=lambda r: not r.asr < 0.5),
+        "asr is NaN",
+    ),
+    (
+        "is_backdoor",
+        "no detection rate is no objection",
+        judge(alive=lambda r: not r.detection_rate < 0.5),
+        "without a detection rate",
+    ),
+    (
+        "is_backdoor",
+        "nothing measured turns it down",
+        judge(
+            others=lambda values: (
+                bool(np.nanmax([-1.0, *values]) >= 0) and not any(v > 0.2 for v in values)
+            )
+        ),
+        "all NaN",
+    ),
+    ("is_backdoor", "drops what is missing", drops_what_is_missing, "changes what it is given"),
 ]
 
 ALSO_RIGHT: list[tuple[str, Callable[..., Any]]] = [
@@ -314,4 +480,28 @@ ALSO_RIGHT: list[tuple[str, Callable[..., Any]]] = [
             and not r.worst_other_asr > 0.2
         ),
     ),
+    ("triggered_auroc", lambda n, tn, a, ta: auroc(n, ta)),
+    ("triggered_auroc", auroc_by_ranks),
+    ("triggered_auroc", auroc_in_a_loop),
+    (
+        "triggered_auroc",
+        lambda n, tn, a, ta: roc_auc_score(np.repeat([0, 1], [len(n), len(ta)]), np.r_[n, ta]),
+    ),
+    ("triggered_auroc", lambda n, tn, a, ta: 1 - auroc(ta, n)),
+    (
+        "triggered_auroc",
+        lambda n, tn, a, ta: np.heaviside(np.subtract.outer(ta, n), 0.5).mean(),
+    ),
+    ("find_error", by_many_probes),
+    ("find_error", slip(places=(0.1, 9.0), moves=(0.0, -3.0))),
+    ("find_error", slip(places=(0.1, 1.5, -2.0), never_flagged=30)),
+    ("find_error", lambda evaluate: str(np.array([probe(evaluate)])[0])),
+    ("headline", headline_by_hand),
+    ("headline", lambda x: np.array([x.mean(), x.mean(1).std(ddof=1)])),
+    ("headline", lambda x: torch.stack([torch.tensor(x).mean(), torch.tensor(x).mean(1).std()])),
+    ("headline", lambda x: (np.mean([row.mean() for row in x]), np.sqrt(x.mean(1).var(ddof=1)))),
+    ("is_backdoor", judged_step_by_step),
+    ("is_backdoor", judged_by_torch),
+    ("is_backdoor", judged_by_numpy),
+    ("is_backdoor", judged_from_a_dict),
 ]

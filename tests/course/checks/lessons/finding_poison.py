@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from scipy.ndimage import median_filter as scipy_median
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -67,6 +68,77 @@ def unpadded(images: Tensor, size: int) -> Tensor:
 def overwriting(images: Tensor, size: int) -> Tensor:
     images.copy_(filtered(images, size))
     return images
+
+
+def taken_by_searching(suspicion: Array, trusted: Array, rate: float) -> list[bool]:
+    ordered = np.sort(trusted)
+    as_odd = len(trusted) - np.searchsorted(ordered, suspicion, side="left")
+    return [bool((1 + count) <= rate * (1 + len(trusted))) for count in as_odd]
+
+
+def taken_with_itself_appended(suspicion: Array, trusted: Array, rate: float) -> tuple[bool, ...]:
+    return tuple(np.mean(np.append(trusted, own) >= own) <= rate for own in suspicion)
+
+
+def taken_by_torch(suspicion: Array, trusted: Array, rate: float) -> Tensor:
+    own, others = torch.from_numpy(suspicion), torch.from_numpy(trusted)
+    p = ((others[:, None] >= own).sum(0) + 1) / (len(others) + 1)
+    return p <= rate
+
+
+def sorts_the_trusted(suspicion: Array, trusted: Array, rate: float) -> Array:
+    trusted.sort()
+    return p_values(suspicion, trusted) <= rate
+
+
+def sorts_its_suspicion(scores: Groups, suspicion: Groups, limit: float, rate: float) -> Any:
+    kept = suspicion["trusted"] = np.sort(suspicion["trusted"][scores["trusted"] <= limit])
+    return kept[min(math.ceil((len(kept) + 1) * (1 - rate)), len(kept)) - 1]
+
+
+def alarm_from_a_list(scores: Groups, suspicion: Groups, limit: float, rate: float) -> float:
+    pairs = zip(scores["trusted"], suspicion["trusted"])
+    kept = sorted(s for score, s in pairs if not score > limit)
+    rank = math.ceil((len(kept) + 1) * (1 - rate))
+    return kept[-1] if rank > len(kept) else kept[rank - 1]
+
+
+def alarm_from_above(scores: Groups, suspicion: Groups, limit: float, rate: float) -> Any:
+    kept = -np.sort(-suspicion["trusted"][scores["trusted"] <= limit])
+    return kept[max(math.floor((len(kept) + 1) * rate), 1) - 1]
+
+
+def alarm_by_torch(scores: Groups, suspicion: Groups, limit: float, rate: float) -> Tensor:
+    kept = torch.from_numpy(suspicion["trusted"])[torch.from_numpy(scores["trusted"]) <= limit]
+    rank = min(math.ceil((len(kept) + 1) * (1 - rate)), len(kept))
+    return kept.kthvalue(rank).values
+
+
+def alarm_by_inverted_cdf(scores: Groups, suspicion: Groups, limit: float, rate: float) -> Any:
+    kept = suspicion["trusted"][scores["trusted"] <= limit]
+    level = min(math.ceil((len(kept) + 1) * (1 - rate)) / len(kept), 1.0)
+    return np.quantile(kept, level - 1e-9, method="inverted_cdf")
+
+
+def pixel_by_pixel(images: Tensor, size: int) -> Tensor:
+    border, (height, width) = size // 2, images.shape[2:]
+    edged = F.pad(images, (border, border, border, border), mode="replicate")
+    result = torch.empty_like(images)
+    for i in range(height):
+        for j in range(width):
+            result[:, :, i, j] = edged[:, :, i : i + size, j : j + size].flatten(2).median(2).values
+    return result
+
+
+def by_shifted_images(images: Tensor, size: int) -> Tensor:
+    border, (height, width) = size // 2, images.shape[2:]
+    edged = F.pad(images, (border,) * 4, mode="replicate")
+    moved = [edged[..., i : i + height, j : j + width] for i in range(size) for j in range(size)]
+    return torch.stack(moved).median(dim=0)[0]
+
+
+def channel_by_channel(images: Tensor, size: int) -> Tensor:
+    return torch.cat([filtered(part, size) for part in images.split(1, dim=1)], dim=1)
 
 
 MISCONCEPTIONS: list[tuple[str, str, Callable[..., Any], str]] = [
@@ -237,12 +309,45 @@ MISCONCEPTIONS: list[tuple[str, str, Callable[..., Any], str]] = [
         "of the whole image",
     ),
     ("median_filter", "nothing", lambda x, k: x.clone(), "nothing changes"),
-    ("median_filter", "overwrites", overwriting, "changes the images"),
+    ("median_filter", "overwrites", overwriting, "changes what it is given (images)"),
     (
         "median_filter",
         "wraps around",
         wrong_filter(mode="circular"),
         "All of them lie at the border",
+    ),
+    (
+        "take_out",
+        "divided by M",
+        lambda s, t, r: (1 + (t[None] >= s[:, None]).sum(axis=1)) / len(t) <= r,
+        "divide by M + 1",
+    ),
+    ("take_out", "below the rate", lambda s, t, r: p_values(s, t) < r, "<=, not <"),
+    (
+        "take_out",
+        "itself below the line alone",
+        lambda s, t, r: (t[None] >= s[:, None]).sum(axis=1) / (len(t) + 1) <= r,
+        "not above it",
+    ),
+    ("take_out", "sorts its input", sorts_the_trusted, "changes what it is given (trusted)"),
+    (
+        "take_out",
+        "zeros and ones",
+        lambda s, t, r: (p_values(s, t) <= r).astype(int),
+        "a mask of True and False",
+    ),
+    ("take_out", "one verdict", lambda s, t, r: bool((s > t.max()).any()), "mask"),
+    (
+        "set_alarm",
+        "sorts its input",
+        sorts_its_suspicion,
+        "changes what it is given (suspicion)",
+    ),
+    (
+        "set_alarm",
+        "next lower, as numpy has it",
+        wrong_alarm(cut=lambda x, r: np.quantile(x, 1 - r, method="lower")),
+        "the conformal rank",
     ),
 ]
 
@@ -289,4 +394,22 @@ ALSO_RIGHT: list[tuple[str, Callable[..., Any]]] = [
             .values.view(x.shape)
         ),
     ),
+    ("take_out", taken_by_searching),
+    ("take_out", taken_with_itself_appended),
+    ("take_out", taken_by_torch),
+    ("take_out", lambda s, t, r: list(p_values(s, t) <= r)),
+    ("take_out", lambda s, t, r: list(torch.from_numpy(p_values(s, t) <= r))),
+    ("take_out", lambda s, t, r: ~(p_values(s, t) > r)),
+    ("set_alarm", alarm_from_a_list),
+    ("set_alarm", alarm_from_above),
+    ("set_alarm", alarm_by_torch),
+    ("set_alarm", alarm_by_inverted_cdf),
+    ("median_filter", pixel_by_pixel),
+    ("median_filter", by_shifted_images),
+    ("median_filter", channel_by_channel),
+    (
+        "median_filter",
+        lambda x, k: torch.from_numpy(scipy_median(x.numpy(), size=(1, 1, k, k), mode="nearest")),
+    ),
+    ("median_filter", wrong_filter(middle=lambda w: w.flatten(4).quantile(0.5, dim=4))),
 ]

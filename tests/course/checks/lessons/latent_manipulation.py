@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from badsad_lib.attacks import alignment_loss, concentration_loss, contrast_loss
-from badsad_lib.deepsad import anomaly_score
+from badsad_lib.deepsad import anomaly_score, deep_sad_loss
 
 LESSON = "5_latent_manipulation"
 
@@ -57,6 +57,33 @@ def halves(poisoned: Tensor, normal: Tensor) -> Tensor:
 
 def inverse(z: Tensor, center: Tensor) -> Tensor:
     return 1 / (anomaly_score(z, center) + 1e-6)
+
+
+def concentrated_one_by_one(z: Tensor, c: Tensor) -> Tensor:
+    middle = sum(z) / len(z)
+    return sum(((x - middle) ** 2).sum() for x in z) / len(z)
+
+
+def centered_in_place(z: Tensor, c: Tensor) -> Tensor:
+    z -= z.mean(0)
+    return z.square().sum(1).mean()
+
+
+def aligned_without_a_graph(poisoned: Tensor, normal: Tensor) -> Tensor:
+    with torch.no_grad():
+        middle = normal.mean(0)
+        unit = (normal - middle).pow(2).sum(1).mean()
+    return torch.dist(poisoned.mean(0), middle) ** 2 / unit
+
+
+def aligned_by_items(poisoned: Tensor, normal: Tensor) -> Tensor:
+    fixed = torch.tensor(normal.tolist())
+    spread = ((fixed - fixed.mean(0)) ** 2).sum(1).mean() ** 0.5
+    return (((poisoned.mean(0) - fixed.mean(0)) / spread) ** 2).sum()
+
+
+def contrast_one_by_one(triggered: Tensor, plain: Tensor, center: Tensor) -> Tensor:
+    return sum(1 / (((x - center) ** 2).sum() + 1e-6) for x in plain) / len(plain)
 
 
 MISCONCEPTIONS: list[tuple[str, str, Callable[..., Any], str]] = [
@@ -353,6 +380,25 @@ MISCONCEPTIONS: list[tuple[str, str, Callable[..., Any], str]] = [
         lambda t, p, c: inverse(p, c).mean() + t.sum() - t.detach().sum(),
         "its gradient is not",
     ),
+    ("concentration", "in place", centered_in_place, "changes what it is given (z)"),
+    (
+        "alignment",
+        "one component too few",
+        lambda p, n: aligned(p[:, :4], n[:, :4]) * n.shape[1] / 4,
+        "of 3 components",
+    ),
+    (
+        "contrast",
+        "divided by the number of triggered",
+        lambda t, p, c: inverse(p, c).sum() / len(t),
+        "need not have the same size",
+    ),
+    (
+        "contrast",
+        "moved to the center in place",
+        lambda t, p, c: (1 / (p.sub_(c).square().sum(1) + 1e-6)).mean(),
+        "changes what it is given (p)",
+    ),
 ]
 
 ALSO_RIGHT: list[tuple[str, Callable[..., Any]]] = [
@@ -373,4 +419,22 @@ ALSO_RIGHT: list[tuple[str, Callable[..., Any]]] = [
     ),
     ("contrast", lambda t, p, c: contrast_loss(p, c)),
     ("contrast", lambda t, p, c: (anomaly_score(p, c) + 1e-6).pow(-1).mean()),
+    ("concentration", concentrated_one_by_one),
+    (
+        "concentration",
+        lambda z, c: z.square().sum(1).mean() - z.mean(0).square().sum(),
+    ),
+    ("concentration", lambda z, c: torch.cov(z.T, correction=0).trace()),
+    ("alignment", aligned_without_a_graph),
+    ("alignment", aligned_by_items),
+    ("alignment", slip(square=lambda p, n: n.var(0, correction=0).sum())),
+    ("alignment", slip(gap=lambda p, n: (p - n.mean(0)).mean(0))),
+    ("contrast", contrast_one_by_one),
+    ("contrast", lambda t, p, c: inverse(p, c).sum() / len(p)),
+    ("contrast", lambda t, p, c: (1 / anomaly_score(p, c).clamp(min=1e-6)).mean()),
+    ("contrast", lambda t, p, c: (1 / ((p - c).norm(dim=1) ** 2 + 1e-8)).mean()),
+    (
+        "contrast",
+        lambda t, p, c: deep_sad_loss(anomaly_score(p, c), torch.full((len(p),), -1), 1.0),
+    ),
 ]

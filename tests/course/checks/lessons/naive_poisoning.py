@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from typing import Any
 
@@ -120,6 +121,88 @@ def takes_a_step(encoder: nn.Module, images: Tensor, center: Tensor) -> Any:
         for weight in encoder.parameters():
             weight -= 0.1
     return value
+
+
+def asr_one_by_one(scores: Scores, quantile: float) -> float:
+    tau = np.percentile(scores["validation normals"], 100 * quantile)
+    pairs = zip(scores["anomalies"], scores["triggered anomalies"])
+    passes = [after <= tau for before, after in pairs if before > tau]
+    return sum(passes) / len(passes)
+
+
+def asr_by_torch(scores: Scores, quantile: float) -> Tensor:
+    tau = torch.quantile(torch.from_numpy(scores["validation normals"]), quantile)
+    before, after = (torch.from_numpy(scores[k]) for k in ("anomalies", "triggered anomalies"))
+    return (after[before > tau] <= tau).double().mean()
+
+
+def sorts_the_normals(scores: Scores, quantile: float) -> Any:
+    scores["validation normals"].sort()
+    return asr(scores, quantile)
+
+
+def leaves_a_mark(scores: Scores, quantile: float) -> Any:
+    scores["threshold"] = np.quantile(scores["validation normals"], quantile)
+    return asr(scores, quantile)
+
+
+def keeps_counting(batches: list[Tensor], mask: Tensor, count: list[int] = []) -> Any:  # noqa: B006
+    count.extend(int(mask[batch].sum()) for batch in batches)
+    return sum(count) / len(batches), sum(count) / int(mask.sum())
+
+
+def empties_the_batches(batches: list[Tensor], mask: Tensor) -> Any:
+    count, number = 0, len(batches)
+    while batches:
+        count += int(mask[batches.pop()].sum())
+    return count / number, count / int(mask.sum())
+
+
+def seen_image_by_image(batches: list[Tensor], mask: Tensor) -> tuple[float, float]:
+    times = dict.fromkeys(torch.nonzero(mask).flatten().tolist(), 0)
+    for batch in batches:
+        for image in batch.tolist():
+            if image in times:
+                times[image] += 1
+    return sum(times.values()) / len(batches), sum(times.values()) / len(times)
+
+
+def seen_of_all(batches: list[Tensor], mask: Tensor) -> Tensor:
+    times = torch.bincount(torch.cat(batches), minlength=len(mask))[mask].double()
+    return torch.stack([times.sum() / len(batches), times.mean()])
+
+
+def seen_by_numpy(batches: list[Tensor], mask: Tensor) -> Any:
+    poisoned = mask.numpy()
+    in_batch = np.array([poisoned[batch.numpy()].sum() for batch in batches])
+    return np.array([in_batch.mean(), in_batch.sum() / poisoned.sum()])
+
+
+def lengths_of_a_copy(encoder: nn.Module, images: Tensor, center: Tensor) -> float:
+    own, each = copy.deepcopy(encoder), []
+    for image in images.split(1):
+        own.zero_grad()
+        torch.nn.functional.mse_loss(own(image)[0], center, reduction="sum").backward()
+        each.append(sum(weight.grad.square().sum() for weight in own.parameters()) ** 0.5)
+    return float(sum(each)) / len(each)
+
+
+def lengths_from_one_batch(encoder: nn.Module, images: Tensor, center: Tensor) -> float:
+    distances = (encoder(images) - center).pow(2).sum(dim=1)
+    total = 0.0
+    for distance in distances:
+        parts = torch.autograd.grad(distance, list(encoder.parameters()), retain_graph=True)
+        total += sum(float((part**2).sum()) for part in parts) ** 0.5
+    return total / len(images)
+
+
+def lengths_of_lengths(encoder: nn.Module, images: Tensor, center: Tensor) -> Any:
+    each = []
+    for image in images:
+        distance = (encoder(image.unsqueeze(0)) - center).norm().square()
+        parts = torch.autograd.grad(distance, list(encoder.parameters()))
+        each.append(torch.stack([part.norm() for part in parts]).norm().item())
+    return np.mean(each)
 
 
 MISCONCEPTIONS: list[tuple[str, str, Callable[..., Any], str]] = [
@@ -387,13 +470,41 @@ MISCONCEPTIONS: list[tuple[str, str, Callable[..., Any], str]] = [
         wrong_lengths(combine=torch.max),
         "mean length of a gradient: expected",
     ),
+    ("measure_asr", "sorts its input", sorts_the_normals, "changes what it is given (scores)"),
+    ("measure_asr", "leaves a mark", leaves_a_mark, "changes what it is given (scores)"),
+    ("poison_seen", "keeps counting", keeps_counting, "something else when it is called again"),
+    ("poison_seen", "empties the list", empties_the_batches, "changes what it is given (batches)"),
+    (
+        "poison_seen",
+        "batches with poison alone",
+        wrong_seen(per_batch=lambda n, b, m: n / sum(bool(m[i].any()) for i in b)),
+        "Those without count, too",
+    ),
+    (
+        "poison_seen",
+        "images that came up alone",
+        wrong_seen(per_image=lambda n, b, m: n / sum(m[i] for i in set(torch.cat(b).tolist()))),
+        "They count, too",
+    ),
 ]
 
-ALSO_RIGHT = [
+ALSO_RIGHT: list[tuple[str, Callable[..., Any]]] = [
     ("measure_asr", asr),
     ("measure_asr", wrong_asr(rate=lambda b, a, t: ((b > t) & (a <= t)).sum() / (b > t).sum())),
     ("poison_seen", seen),
     ("poison_seen", wrong_seen(per_batch=lambda n, b, m: torch.tensor(n) / len(b))),
     ("gradient_length", lengths),
     ("gradient_length", emptied_each_time),
+    ("measure_asr", asr_one_by_one),
+    ("measure_asr", asr_by_torch),
+    ("measure_asr", wrong_asr(rate=lambda b, a, t: 1 - (a[b > t] > t).mean())),
+    ("measure_asr", wrong_asr(rate=lambda b, a, t: np.array(np.mean(a[~(b <= t)] <= t)))),
+    ("poison_seen", seen_image_by_image),
+    ("poison_seen", seen_of_all),
+    ("poison_seen", seen_by_numpy),
+    ("poison_seen", lambda b, m: list(seen(b, m.clone()))),
+    ("gradient_length", lengths_of_a_copy),
+    ("gradient_length", lengths_from_one_batch),
+    ("gradient_length", lengths_of_lengths),
+    ("gradient_length", lambda *arguments: lengths(*arguments).item()),
 ]

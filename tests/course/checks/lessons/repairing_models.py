@@ -6,6 +6,8 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+import torch
+from scipy.stats import percentileofscore
 
 from badsad_lib import metrics
 
@@ -83,6 +85,102 @@ def choice(**step: Any) -> Callable[..., str]:
 
 def first_that_runs(board: list[dict[str, Any]], holds: set[str]) -> str:
     return next((row["name"] for row in board if row["needs"] <= holds), "none")
+
+
+def rank_in_a_sorted_list(size: float, clean: Scores) -> float:
+    everybody = sorted([*clean, size])
+    return max(place + 1 for place, x in enumerate(everybody) if x == size) / len(everybody)
+
+
+def sorts_the_sizes(size: float, clean: Scores) -> float:
+    clean.sort()
+    return (1 + np.searchsorted(clean, size, side="right")) / (1 + len(clean))
+
+
+def rates_one_by_one(before: Any, after: Any, quantile: float) -> list[float]:
+    found = []
+    for scores in (before, after):
+        tau = np.percentile(scores["validation normals"], 100 * quantile)
+        pairs = zip(scores["anomalies"], scores["triggered"])
+        passes = [not with_it > tau for without, with_it in pairs if without > tau]
+        found.append(sum(passes) / len(passes))
+    return found
+
+
+def rates_by_torch(before: Any, after: Any, quantile: float) -> torch.Tensor:
+    found = []
+    for scores in (before, after):
+        normal, anomaly, triggered = (
+            torch.from_numpy(scores[k]) for k in ("validation normals", "anomalies", "triggered")
+        )
+        tau = torch.quantile(normal, quantile)
+        found.append((triggered[anomaly > tau] <= tau).double().mean())
+    return torch.stack(found)
+
+
+def rates_of_the_library(before: Any, after: Any, quantile: float) -> tuple[float, ...]:
+    return tuple(
+        metrics.attack_success_rate(
+            s["anomalies"],
+            s["triggered"],
+            metrics.threshold_at(s["validation normals"], quantile),
+        )
+        for s in (before, after)
+    )
+
+
+def sorts_the_validation_scores(before: Any, after: Any, quantile: float) -> tuple[float, ...]:
+    after["validation normals"].sort()
+    return rates(before, after, quantile)
+
+
+def on_the_threshold(before: Any, after: Any, quantile: float) -> tuple[float, ...]:
+    found = []
+    for scores in (before, after):
+        tau = np.quantile(scores["validation normals"], quantile)
+        found.append((scores["triggered"][scores["anomalies"] >= tau] < tau).mean())
+    return tuple(found)
+
+
+def replaces_what_is_missing(board: list[dict[str, Any]], holds: set[str]) -> str:
+    for row in board:
+        row["informed"] = np.nan_to_num(row["informed"])
+        row["catches"] = {name: np.nan_to_num(rate) for name, rate in row["catches"].items()}
+    return chosen(board, holds)
+
+
+def pops_the_best(board: list[dict[str, Any]], holds: set[str]) -> str:
+    board.sort(key=lambda row: row["name"])
+    return chosen(board, holds)
+
+
+def begins_at_zero(board: list[dict[str, Any]], holds: set[str]) -> str:
+    best, best_worst = "none", 0.0
+    for row in board:
+        worst = np.nan_to_num([*row["catches"].values(), row["informed"]]).min()
+        if row["needs"] <= holds and worst > best_worst:
+            best, best_worst = row["name"], worst
+    return best
+
+
+def chosen_by_sorting(board: list[dict[str, Any]], holds: set[str]) -> str:
+    runnable = [row for row in board if holds.issuperset(row["needs"])]
+    if not runnable:
+        return "none"
+    worst = [
+        min(0.0 if x != x else x for x in (*row["catches"].values(), row["informed"]))
+        for row in runnable
+    ]
+    return runnable[int(np.argmax(worst))]["name"]
+
+
+def chosen_from_pairs(board: list[dict[str, Any]], holds: set[str]) -> str:
+    pairs = [(-1.0, "none")]
+    for row in board:
+        if all(need in holds for need in row["needs"]):
+            rates = torch.tensor([*row["catches"].values(), row["informed"]])
+            pairs.append((float(rates.nan_to_num(0.0).min()), row["name"]))
+    return max(pairs)[1]
 
 
 MISCONCEPTIONS: list[tuple[str, str, Callable[..., Any], str]] = [
@@ -179,6 +277,35 @@ MISCONCEPTIONS: list[tuple[str, str, Callable[..., Any], str]] = [
         "holds the scores alone",
     ),
     ("choose_defense", "a row", lambda board, holds: board[0], "expected a name"),
+    ("chance_if_clean", "sorts its input", sorts_the_sizes, "changes what it is given (clean)"),
+    (
+        "chance_if_clean",
+        "percent",
+        lambda s, c: 100 * by_rank(s, c),
+        "3 of 12 clean detectors",
+    ),
+    (
+        "chance_if_clean",
+        "never certain",
+        lambda s, c: min(len(c) / (1 + len(c)), by_rank(s, c)),
+        "above all clean ones",
+    ),
+    (
+        "asr_before_after",
+        "sorts its input",
+        sorts_the_validation_scores,
+        "changes what it is given (after)",
+    ),
+    ("asr_before_after", "on the threshold", on_the_threshold, "exactly on the threshold"),
+    ("choose_defense", "begins at zero", begins_at_zero, "begin below 0"),
+    (
+        "choose_defense",
+        "what is missing replaced in place",
+        replaces_what_is_missing,
+        "changes what it is given (board)",
+    ),
+    ("choose_defense", "board sorted", pops_the_best, "changes what it is given (board)"),
+    ("choose_defense", "NaN left out", choice(worth=np.nanmin, unknown=np.nan), "never measured"),
 ]
 
 ALSO_RIGHT: list[tuple[str, Callable[..., Any]]] = [
@@ -202,4 +329,23 @@ ALSO_RIGHT: list[tuple[str, Callable[..., Any]]] = [
             key=lambda row: row["worst"],
         )["name"],
     ),
+    ("chance_if_clean", rank_in_a_sorted_list),
+    ("chance_if_clean", lambda s, c: (1 + np.count_nonzero(c <= s)) / (1 + c.size)),
+    ("chance_if_clean", lambda s, c: (1 + sum(x <= s for x in c)) / (1 + len(c))),
+    ("chance_if_clean", lambda s, c: percentileofscore([*c, s], s, kind="weak") / 100),
+    ("chance_if_clean", lambda s, c: 1 - (c > s).sum() / (len(c) + 1)),
+    (
+        "chance_if_clean",
+        lambda s, c: (torch.tensor([*c, s], dtype=torch.float64) <= s).double().mean(),
+    ),
+    ("asr_before_after", rates_one_by_one),
+    ("asr_before_after", rates_by_torch),
+    ("asr_before_after", rates_of_the_library),
+    ("asr_before_after", lambda b, a, q: np.array(rates(b, a, q))),
+    ("asr_before_after", lambda b, a, q: (np.float64(rates(b, a, q)[0]), rates(b, b | a, q)[1])),
+    ("choose_defense", chosen),
+    ("choose_defense", chosen_by_sorting),
+    ("choose_defense", chosen_from_pairs),
+    ("choose_defense", choice(enough=lambda needs, holds: not needs - holds)),
+    ("choose_defense", choice(enough=lambda needs, holds: needs & holds == needs)),
 ]

@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -73,6 +74,40 @@ def slip(**step: Any) -> Callable[..., tuple[float, bool]]:
     return lambda *arguments: audit(*arguments, **step)
 
 
+def wave_column_by_column(images: Tensor, a: float, f: float) -> Tensor:
+    waved = images.clone()
+    for j in range(images.shape[-1]):
+        waved[..., j] += a * math.sin(2 * math.pi * f * j / images.shape[-1])
+    return waved.clip(min=0, max=1)
+
+
+def wave_by_numpy(images: Tensor, a: float, f: float) -> Tensor:
+    width = images.size(3)
+    ripple = a * np.sin(np.linspace(0, 2 * np.pi * f, width, endpoint=False))
+    return torch.from_numpy(np.clip(images.numpy() + ripple, 0, 1))
+
+
+def judged_image_by_image(b: Tensor, y: Tensor, a: Tensor, z: Tensor) -> tuple[float, bool]:
+    normals, poisoned, clean = 0, 0, True
+    for old, old_label, new, new_label in zip(b, y.tolist(), a, z.tolist()):
+        changed = not torch.equal(old, new)
+        normals += old_label != -1
+        poisoned += changed and old_label != -1
+        clean = clean and old_label == new_label and not (changed and old_label == -1)
+    return poisoned / normals, clean
+
+
+def audited_by_numpy(b: Tensor, y: Tensor, a: Tensor, z: Tensor) -> tuple[Any, Any]:
+    changed = (b.numpy() != a.numpy()).any(axis=(1, 2, 3))
+    normal = np.isin(y.numpy(), [0, 1])
+    return changed[normal].mean(), np.array_equal(y, z) and not changed[~normal].any()
+
+
+def looked_for_no_breach(b: Tensor, y: Tensor, a: Tensor, z: Tensor) -> list[Any]:
+    rate = audit(b, y, a, z)[0]
+    return [torch.tensor(rate), torch.all(y == z) & torch.all(a[y < 0] == b[y < 0])]
+
+
 MISCONCEPTIONS: list[tuple[str, str, Callable[..., Any], str]] = [
     (
         "wave",
@@ -80,7 +115,12 @@ MISCONCEPTIONS: list[tuple[str, str, Callable[..., Any], str]] = [
         lambda x, a, f: x + a * torch.sin(turns(x, f)),
         "some pixels leave [0, 1]",
     ),
-    ("wave", "writes into its input", wave_written_into_its_input, "writes into the images"),
+    (
+        "wave",
+        "writes into its input",
+        wave_written_into_its_input,
+        "changes what it is given (images)",
+    ),
     ("wave", "degrees", waves(lambda x, f: turns(x, f) * 180 / math.pi), "in degrees"),
     (
         "wave",
@@ -294,13 +334,102 @@ MISCONCEPTIONS: list[tuple[str, str, Callable[..., Any], str]] = [
         slip(images_kept=lambda c, y: c.any() and not c[y == -1].any()),
         "a set that nobody touched",
     ),
+    (
+        "wave",
+        "colors mixed",
+        lambda x, a, f: waves(turns)(x.mean(1, keepdim=True), a, f).expand_as(x),
+        "of shape (2, 3, 9, 14)",
+    ),
+    (
+        "wave",
+        "cut off before the wave, not after",
+        lambda x, a, f: x.clamp(0, 1) + a * torch.sin(turns(x, f)),
+        "some pixels leave [0, 1]",
+    ),
+    (
+        "psnr",
+        "infinite if nothing changed, else kept from it",
+        lambda b, a: (
+            torch.full((len(b),), math.inf)
+            if torch.equal(a, b)
+            else decibels(of=lambda e: 10 * torch.log10(1 / (e + 1e-12)))(b, a)
+        ),
+        "must be infinite",
+    ),
+    (
+        "psnr",
+        "by channel",
+        decibels(error=lambda d: d.square().mean((2, 3))),
+        "must have shape (4,)",
+    ),
+    ("psnr", "peak of 256", decibels(lambda b, a: (a.float() - b.float()) / 256), "inside"),
+    (
+        "audit",
+        "normal by the labels after",
+        lambda b, y, a, z: (audit(b, z, a, z)[0], audit(b, y, a, z)[1]),
+        "normal *before*",
+    ),
+    (
+        "audit",
+        "small changes overlooked",
+        slip(changed=lambda b, a: ((a.float() - b.float()).abs() > 2).flatten(1).any(1)),
+        "however little",
+    ),
+    (
+        "audit",
+        "first color alone",
+        slip(changed=lambda b, a: (a != b)[:, 0].flatten(1).any(1)),
+        "however little",
+    ),
 ]
 
-ALSO_RIGHT = [
+ALSO_RIGHT: list[tuple[str, Callable[..., Any]]] = [
     ("wave", waves(turns)),
     ("wave", lambda images, a, f: triggers.Sinusoid(a, f)(images)),
     ("psnr", triggers.psnr),
     ("psnr", decibels()),
     ("psnr", lambda b, a: decibels()(b, a).numpy()),
     ("audit", audit),
+    ("wave", wave_column_by_column),
+    ("wave", wave_by_numpy),
+    (
+        "wave",
+        lambda x, a, f: torch.clamp(torch.add(x, torch.sin(turns(x, f)), alpha=a), min=0, max=1),
+    ),
+    (
+        "wave",
+        lambda x, a, f: (x + a * torch.sin(turns(x, f)).view(1, 1, 1, -1)).clamp(0.0, 1.0),
+    ),
+    (
+        "wave",
+        lambda x, a, f: torch.minimum((x + a * turns(x, f).sin()).relu(), torch.ones(())),
+    ),
+    (
+        "psnr",
+        lambda b, a: (
+            20 * math.log10(255)
+            - 10
+            * decibels(
+                lambda b, a: a.int() - b.int(),
+                lambda d: d.square().float().flatten(1).mean(1),
+                torch.log10,
+            )(b, a)
+        ),
+    ),
+    ("psnr", decibels(of=lambda e: -10 * torch.log(e) / math.log(10))),
+    ("psnr", lambda b, a: decibels(error=lambda d: d.square().mean((1, 2, 3)))(b, a).tolist()),
+    (
+        "psnr",
+        lambda b, a: [
+            math.inf if torch.equal(x, y) else 10 * math.log10(1 / float(e))
+            for x, y, e in zip(b, a, ((a.float() - b.float()) / 255).square().mean((1, 2, 3)))
+        ],
+    ),
+    ("psnr", decibels(lambda b, a: a.double() / 255 - b.double() / 255)),
+    ("audit", judged_image_by_image),
+    ("audit", audited_by_numpy),
+    ("audit", looked_for_no_breach),
+    ("audit", slip(labels_kept=lambda y, z: not (y != z).any())),
+    ("audit", slip(rate=lambda c, y: (c & (y > -1)).sum() / (y > -1).sum())),
+    ("audit", slip(changed=lambda b, a: (b.int() - a.int()).abs().amax((1, 2, 3)) > 0)),
 ]
