@@ -339,7 +339,7 @@ def merge(paths: Iterable[str | Path], into: str | Path | None = None) -> pd.Dat
 
 
 def cached(
-    folder: str | Path, key: Mapping[str, Any], compute: Callable[[], Mapping[str, Tensor]]
+    folder: str | Path | None, key: Mapping[str, Any], compute: Callable[[], Mapping[str, Tensor]]
 ) -> dict[str, Tensor]:
     """Tensors that ``compute`` returns, from ``folder`` if they were computed before.
 
@@ -347,6 +347,7 @@ def cached(
     ----------
     folder
         Holds one safetensors file a key; delete it when the code of ``compute`` changes.
+        None: nothing is kept.
     key
         Everything that the tensors depend on, as scalars: class, seed, epochs, ...
     compute
@@ -358,16 +359,18 @@ def cached(
     dict of str to Tensor
         On the CPU, contiguous, the same whether just computed or read.
     """
-    path = Path(folder) / f"{run_key(key)}.safetensors"
-    try:
-        return checkpoints.load(path)[0]
-    except FileNotFoundError:
-        pass
-    except checkpoints.CheckpointError as error:
-        warnings.warn(f"computing it again: {error}", stacklevel=2)
+    path = None if folder is None else Path(folder) / f"{run_key(key)}.safetensors"
+    if path is not None:
+        try:
+            return checkpoints.load(path)[0]
+        except FileNotFoundError:
+            pass
+        except checkpoints.CheckpointError as error:
+            warnings.warn(f"computing it again: {error}", stacklevel=2)
     tensors = {
         name: tensor.detach().cpu().clone(memory_format=torch.contiguous_format)
         for name, tensor in compute().items()
     }
-    checkpoints.save(path, tensors, _scalars(key))
+    if path is not None:
+        checkpoints.save(path, tensors, _scalars(key))
     return tensors

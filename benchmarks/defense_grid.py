@@ -1,212 +1,24 @@
-"""The defenses, measured: one row a defense and a detector, into ``results/defense_*.csv``.
+"""Measure the defenses, into ``results/defense_*.csv``.
 
     python benchmarks/defense_grid.py TABLE [TABLE ...] [--jobs 2] [--seeds 2] [--classes 0 1 2 4 9]
 
-Tables, each over the clean twin and the victims of data-only poisoning, of BadSAD with
-patch, blend, sinusoid and the bounded universal trigger, and of attackers who know a
-defense (``badsad_lib.attacks.adaptive``):
-
-``data``    AUROC of poisoned against clean training normals (not on the clean twin)
-``inputs``  between triggered anomalies that slipped through and clean normals that pass, both
-            scoring at most tau_0.95: AUROC, true positive rate at 5 % false alarms, and both
-            rates at the defense's own threshold. On the clean twin: the false alarms alone
-``model``   size of the smallest trigger found
-``repair``  AUROC, detection rate and ASR at tau_0.95 before and after
-
-A defense is given ``trusted_images``, and the labeled anomalies of the training set where it
-asks for them; the data defenses the training normals. Thresholds come from ``val_images``,
-also after a repair. ``defense_seconds`` are seconds of processor time, so that a busy machine
-does not count: of the whole defense, on inputs of fitting it and asking it about the normals.
-Give it one thread (``OMP_NUM_THREADS=1``), else threads add up. Detectors are those of
-``attack_grid.py``, kept in ``_build/detectors``. A grid that was killed goes on where it stopped.
+The tables are those of ``badsad_lib.grids.defense``. Give it one thread (``OMP_NUM_THREADS=1``),
+else ``defense_seconds`` add them up. Detectors are those of ``attack_grid.py``, kept in
+``_build/detectors`` (``--kept``). A grid that was killed goes on where it stopped.
 """
 
 from __future__ import annotations
 
 import argparse
-import sys
-import time
+from functools import partial
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import pandas as pd
-from torch import Tensor
 
-sys.path.insert(0, str(Path(__file__).parent))
-
-import attack_grid
-
-from badsad_lib import DeepSAD, defenses, metrics, report, splits
-from badsad_lib.attacks.adaptive import ADAPTATIONS
-from badsad_lib.attacks.poisoning import poison
 from badsad_lib.experiments import run_grid
-from badsad_lib.triggers import Trigger, apply_trigger
+from badsad_lib.grids import defense
 
-RESULTS = Path(__file__).parent / "results"
-
-DATA: dict[str, defenses.DataDefense] = {
-    "activation clustering": defenses.ActivationClustering(),
-    "spectral signatures": defenses.SpectralSignatures(),
-    "spectral signatures (conv)": defenses.SpectralSignatures(layer="conv"),
-    "gram": defenses.GramData(),
-}
-INPUTS: dict[str, defenses.InputDefense] = {
-    "gram": defenses.GramInputs(),
-    "strip": defenses.Strip(),
-    "purification": defenses.Purification(),
-    "frequency": defenses.Frequency(),
-    "reconstruction": defenses.Reconstruction(),
-}
-REPAIRS: dict[str, defenses.Repair] = {
-    "fine-tuning": defenses.FineTuning(disturbed=False),
-    "fine-tuning, disturbed": defenses.FineTuning(),
-    "fine-pruning": defenses.FinePruning(),
-    "attention distillation": defenses.AttentionDistillation(),
-    "unlearning": defenses.Unlearning(),
-}
-DEFENSES: dict[str, tuple[str, ...]] = {
-    "data": tuple(DATA),
-    "inputs": tuple(INPUTS),
-    "model": ("inversion",),
-    "repair": tuple(REPAIRS),
-}
-TRIGGERS = ("patch", "blend", "sinusoid", "universal")
-# What was done to the detector: nothing, or a method under a trigger.
-VICTIMS = (
-    {"method": "clean", "trigger": "patch"},
-    {"method": "data only", "trigger": "patch"},
-    *({"method": "extended", "trigger": trigger} for trigger in TRIGGERS),
-    *({"method": "extended", "trigger": "patch", "adaptation": name} for name in ADAPTATIONS),
-)
-
-
-def passing(detector: DeepSAD, images: Tensor) -> Tensor:
-    """Return the images that a calibrated detector lets pass."""
-    return images[np.flatnonzero(detector.predict(images) == 0)]
-
-
-def on_data(
-    name: str, detector: DeepSAD, split: splits.Split, trigger: Trigger, setting: dict[str, Any]
-) -> dict[str, Any]:
-    poisoned = poison(
-        split.train_images,
-        split.train_labels,
-        trigger,
-        poison_rate=setting["poison_rate"],
-        seed=setting["seed"],
-    )
-    normal = poisoned.semi_labels >= 0
-    start = time.process_time()
-    suspicion = DATA[name].suspicion(detector, poisoned.images[normal])
-    seconds = time.process_time() - start
-    truth = poisoned.mask[normal].numpy()
-    return {
-        "separation": metrics.auroc(suspicion[~truth], suspicion[truth]),
-        "defense_seconds": seconds,
-    }
-
-
-def on_inputs(
-    name: str, detector: DeepSAD, split: splits.Split, trigger: Trigger, setting: dict[str, Any]
-) -> dict[str, Any]:
-    normal = passing(detector, split.test_normals)
-    start = time.process_time()
-    defense = INPUTS[name].fit(detector, split.trusted_images, split.labeled_anomalies)
-    clean = defense.suspicion(normal)
-    row: dict[str, Any] = {
-        "defense_seconds": time.process_time() - start,
-        "false_alarms": metrics.detection_rate(clean, defense.threshold_),
-        "slipped": 0,
-        "separation": None,
-        "true_positives_at_5": None,
-        "true_positives": None,
-    }
-    triggered = apply_trigger(trigger, split.test_anomalies)
-    slipped = np.flatnonzero(detector.predict(triggered) == 0)
-    if setting["method"] == "clean" or len(slipped) == 0:
-        return row
-    caught = defense.suspicion(triggered[slipped])
-    return row | {
-        "slipped": len(slipped),
-        "separation": metrics.auroc(clean, caught),
-        "true_positives_at_5": metrics.detection_rate(caught, metrics.threshold_at(clean, 0.95)),
-        "true_positives": metrics.detection_rate(caught, defense.threshold_),
-    }
-
-
-def on_model(
-    name: str, detector: DeepSAD, split: splits.Split, trigger: Trigger, setting: dict[str, Any]
-) -> dict[str, Any]:
-    search = defenses.TriggerInversion(seed=setting["seed"])
-    start = time.process_time()
-    found = search.search(detector, split.trusted_images, split.labeled_anomalies)
-    seconds = time.process_time() - start
-    return {"size": found.size, "hidden": found.hidden, "defense_seconds": seconds}
-
-
-def worth(detector: DeepSAD, split: splits.Split, trigger: Trigger) -> dict[str, float]:
-    """AUROC, detection rate and ASR at the 0.95 quantile of held-out normals."""
-    found = report.measure(detector, split, trigger)
-    return {
-        "auroc": found.auroc,
-        "detection_rate": found.detection_rate,
-        "asr": found.asr,
-    }
-
-
-def on_repair(
-    name: str, detector: DeepSAD, split: splits.Split, trigger: Trigger, setting: dict[str, Any]
-) -> dict[str, Any]:
-    before = worth(detector, split, trigger)
-    start = time.process_time()
-    repaired = REPAIRS[name].repair(detector, split.trusted_images, split.labeled_anomalies)
-    seconds = time.process_time() - start
-    after = worth(repaired, split, trigger)
-    return (
-        {f"{k}_before": v for k, v in before.items()}
-        | {f"{k}_after": v for k, v in after.items()}
-        | {"defense_seconds": seconds}
-    )
-
-
-MEASURES = {"data": on_data, "inputs": on_inputs, "model": on_model, "repair": on_repair}
-
-
-def run(setting: dict[str, Any]) -> dict[str, Any]:
-    """Get the detector that a row names and measure the defense on it."""
-    table, name = setting["table"], setting["defense"]
-    task = attack_grid.Task(setting)
-    if setting["method"] == "clean":
-        detector, trigger = task.clean(), attack_grid.TRIGGERS[setting["trigger"]]
-    else:
-        detector, trigger = task.victim()
-    detector.calibrate(task.split.val_images, quantile=0.95)
-    return MEASURES[table](name, detector, task.split, trigger, setting)
-
-
-def settings(
-    table: str, *, seeds: int = 2, classes: tuple[int, ...] = (0, 1, 2, 4, 9)
-) -> list[dict[str, Any]]:
-    """List the runs of a table."""
-    base: dict[str, Any] = {
-        "table": table,
-        "data": "fashion_mnist",
-        "subset": "course",
-        "known": "all",
-        "epochs": attack_grid.EPOCHS["course"],
-        "poison_rate": 0.1,
-        "randomize": False,
-        "adaptation": "none",
-    }
-    return [
-        {**base, **victim, "defense": name, "normal_class": normal_class, "seed": seed}
-        for seed in range(seeds)
-        for normal_class in classes
-        for victim in VICTIMS
-        for name in DEFENSES[table]
-        if table != "data" or victim["method"] != "clean"
-    ]
+HERE = Path(__file__).resolve().parent
 
 
 def summary(frame: pd.DataFrame) -> pd.DataFrame:
@@ -220,19 +32,25 @@ def main(argv: list[str] | None = None) -> None:
     """Run what is missing and print means."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument(
-        "tables", nargs="+", choices=MEASURES, metavar="TABLE", help=str([*DEFENSES])
+        "tables",
+        nargs="+",
+        choices=defense.DEFENSES,
+        metavar="TABLE",
+        help=str([*defense.DEFENSES]),
     )
     parser.add_argument("--jobs", type=int, help="processes (default: one a core)")
     parser.add_argument("--seeds", type=int, default=2)
-    parser.add_argument("--classes", type=int, nargs="+", default=[0, 1, 2, 4, 9])
+    parser.add_argument("--classes", type=int, nargs="+", default=list(defense.CLASSES))
     parser.add_argument("--method", nargs="+", help="only detectors made so: clean, extended, ...")
     parser.add_argument("--trigger", nargs="+", help="only victims of these triggers")
-    parser.add_argument("--out", type=Path, default=RESULTS)
+    parser.add_argument("--out", type=Path, default=HERE / "results")
+    parser.add_argument("--kept", type=Path, default=HERE.parent / "_build" / "detectors")
     args = parser.parse_args(argv)
     for table in args.tables:
-        grid = settings(table, seeds=args.seeds, classes=tuple(args.classes))
+        grid = defense.settings(table, seeds=args.seeds, classes=args.classes)
         grid = [s for s in grid if not args.method or s["method"] in args.method]
         grid = [s for s in grid if not args.trigger or s["trigger"] in args.trigger]
+        run = partial(defense.run, kept=args.kept.resolve())
         frame = run_grid(run, grid, args.out / f"defense_{table}.csv", n_jobs=args.jobs)
         print(summary(frame).to_string())
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import importlib.util
 import os
 import sys
@@ -12,9 +13,12 @@ import pytest
 
 from badsad_lib import datasets
 from badsad_lib.course import shipped
+from badsad_lib.experiments import run_key
+from badsad_lib.grids import attack, defense, detector, detector_choice, latents
 from tests.test_datasets import write_cifar10
 
 BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
+RESULTS = BENCHMARKS / "results"
 
 
 def script(name: str):
@@ -25,9 +29,47 @@ def script(name: str):
     return module
 
 
+def committed(table: str) -> pd.DataFrame:
+    return pd.read_csv(RESULTS / f"{table}.csv")
+
+
+ATTACK_TABLES = sorted(file.stem for file in RESULTS.glob("attack_*.csv"))
+DEFENSE_TABLES = [f"defense_{table}" for table in defense.DEFENSES]
+
+
+def asked(table: str) -> list[dict]:
+    """Settings of the runs that a committed table may hold."""
+    if table in ATTACK_TABLES:
+        subset = committed(table)["subset"].iloc[0]
+        return attack.settings(table.removeprefix("attack_"), subset=subset, seeds=3)
+    if table in DEFENSE_TABLES:
+        seeds = committed(table)["seed"].nunique()
+        return defense.settings(table.removeprefix("defense_"), seeds=seeds)
+    return {
+        "detector": detector.settings(seeds=3),
+        "detector_choice": detector_choice.settings(),
+        "latents": latents.settings(),
+    }[table]
+
+
+TABLES = sorted({file.stem for file in RESULTS.glob("*.csv")} - {"speed"})
+
+
+@pytest.mark.parametrize("table", TABLES)
+def test_every_row_has_the_key_of_its_settings(table):
+    """As it stands in the file, so that a grid goes on from it."""
+    by_key = {run_key(setting): setting for setting in asked(table)}
+    with (RESULTS / f"{table}.csv").open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    for row in rows:
+        setting = by_key[row["run"]]
+        assert {name: row[name] for name in setting} == {k: str(v) for k, v in setting.items()}
+    assert len({row["run"] for row in rows}) == len(rows) > 0
+
+
 @pytest.fixture(scope="module")
-def detector():
-    return pd.read_csv(BENCHMARKS / "results" / "detector.csv")
+def clean():
+    return committed("detector")
 
 
 def test_the_readme_shows_the_committed_results():
@@ -38,7 +80,7 @@ def test_the_readme_shows_the_committed_results():
 def test_a_changed_result_would_change_the_readme(tmp_path):
     results = tmp_path / "results"
     results.mkdir()
-    for file in (BENCHMARKS / "results").glob("*.csv"):
+    for file in (RESULTS).glob("*.csv"):
         (results / file.name).write_text(file.read_text())
     changed = pd.read_csv(results / "detector.csv")
     changed.loc[0, "auroc"] = 0.123
@@ -47,33 +89,31 @@ def test_a_changed_result_would_change_the_readme(tmp_path):
     assert script("tables").filled(readme, results) != readme
 
 
-def test_the_detector_table_is_complete_and_above_its_floors(detector):
-    protocols = script("detector_grid").PROTOCOLS
-    assert {"course", "full", "hard"} <= set(detector["protocol"]) <= set(protocols)
-    for _, rows in detector.groupby(["protocol", "seed"]):
+def test_the_detector_table_is_complete_and_above_its_floors(clean):
+    assert {"course", "full", "hard"} <= set(clean["protocol"]) <= set(detector.PROTOCOLS)
+    for _, rows in clean.groupby(["protocol", "seed"]):
         assert sorted(rows["normal_class"]) == list(range(10))
-    mean = detector.groupby("protocol")["auroc"].mean()
+    mean = clean.groupby("protocol")["auroc"].mean()
     assert mean["hard tuned"] >= 0.927
     assert mean["full"] >= 0.970
     assert mean["course"] >= 0.955
     assert mean["hard"] >= 0.915
 
 
-def test_the_tuned_protocol_takes_what_validation_images_chose(detector):
-    choice, grid = script("detector_choice"), script("detector_grid")
-    runs = pd.read_csv(BENCHMARKS / "results" / "detector_choice.csv")
-    asked = pd.DataFrame(choice.settings())
-    assert len(runs.merge(asked)) == len(asked) == len(runs)
-    assert grid.PARAMETERS["hard tuned"] == {"epochs": choice.EPOCHS, **choice.best(runs)}
-    tuned = detector[detector["protocol"] == "hard tuned"]
-    assert set(zip(tuned["lr"], tuned["batch_size"])) == {tuple(choice.best(runs).values())}
+def test_the_tuned_protocol_takes_what_validation_images_chose(clean):
+    runs = committed("detector_choice")
+    assert len(runs) == len(detector_choice.settings())
+    best = detector_choice.best(runs)
+    assert detector.PARAMETERS["hard tuned"] == {"epochs": detector_choice.EPOCHS, **best}
+    tuned = clean[clean["protocol"] == "hard tuned"]
+    assert set(zip(tuned["lr"], tuned["batch_size"])) == {tuple(best.values())}
 
 
 @pytest.mark.slow
-def test_a_row_of_the_detector_table_can_be_had_again(detector):
+def test_a_row_of_the_detector_table_can_be_had_again(clean):
     setting = {"protocol": "course", "normal_class": 1, "seed": 0}
-    again = script("detector_grid").run(setting)
-    (row,) = detector.merge(pd.DataFrame([setting])).to_dict("records")
+    again = detector.run(setting)
+    (row,) = clean.merge(pd.DataFrame([setting])).to_dict("records")
     assert again["n_train"] == row["n_train"]
     assert again["epochs"] == row["epochs"]
     assert again["auroc"] == pytest.approx(row["auroc"], abs=0.01)
@@ -82,9 +122,6 @@ def test_a_row_of_the_detector_table_can_be_had_again(detector):
 
 # --- the attack ----------------------------------------------------------------------------------
 
-ATTACK_TABLES = sorted(
-    file.stem.removeprefix("attack_") for file in (BENCHMARKS / "results").glob("attack_*.csv")
-)
 ASR_FLOORS = {
     ("patch", 0.1): 0.90,
     ("blend", 0.1): 0.88,
@@ -94,32 +131,20 @@ ASR_FLOORS = {
 }
 
 
-def attack(table: str) -> pd.DataFrame:
-    return pd.read_csv(BENCHMARKS / "results" / f"attack_{table}.csv")
-
-
 def test_the_tables_that_the_lessons_read_are_there():
-    assert {"main", "ablation", "data_only"} <= set(ATTACK_TABLES)
+    assert {"attack_main", "attack_ablation", "attack_data_only"} <= set(ATTACK_TABLES)
 
 
 @pytest.mark.parametrize("table", ATTACK_TABLES)
-def test_every_row_of_an_attack_table_is_a_run_of_the_script(table):
-    """Each row's settings are among those that the script lists, and appear once."""
-    grid = script("attack_grid")
-    rows = attack(table)
-    subset = rows["subset"].iloc[0]
-    asked = pd.DataFrame(grid.settings(table, subset=subset, seeds=3))
-    merged = rows.merge(asked, how="left", indicator=True)
-    assert len(merged) == len(rows) > 0
-    assert (merged["_merge"] == "both").all()
-    assert not rows.duplicated(list(asked.columns)).any()
+def test_every_kind_of_row_of_an_attack_table_is_there_for_the_same_classes(table):
+    rows = committed(table)
     kind = ["method", "trigger", "poison_rate", "randomize", "network", "seed"]
     for _, group in rows.groupby([name for name in kind if name in rows]):
         assert sorted(group["normal_class"]) == sorted(rows["normal_class"].unique())
 
 
 def test_the_attack_reaches_its_floors_and_its_controls_stay_low():
-    rows = attack("main")
+    rows = committed("attack_main")
     rows = rows[rows["method"] == "extended"]
     by = rows.groupby(["trigger", "poison_rate"])
     asr = by["asr"].mean()
@@ -144,14 +169,19 @@ def test_the_attack_reaches_its_floors_and_its_controls_stay_low():
 
 # One quick row of each file. Bands are wide enough for another processor.
 AGAIN = {
-    "main": {"trigger": "patch", "poison_rate": 0.1, "normal_class": 1},
-    "hard": {"normal_class": 1},
-    "ablation": {"method": "extended", "normal_class": 1},
-    "data_only": {"trigger": "patch", "poison_rate": 0.1, "randomize": False, "normal_class": 1},
-    "mnist": {"network": "fashion_mnist", "normal_class": 1},
-    "color": {"normal_class": 0},
+    "attack_main": {"trigger": "patch", "poison_rate": 0.1, "normal_class": 1},
+    "attack_hard": {"normal_class": 1},
+    "attack_ablation": {"method": "extended", "normal_class": 1},
+    "attack_data_only": {
+        "trigger": "patch",
+        "poison_rate": 0.1,
+        "randomize": False,
+        "normal_class": 1,
+    },
+    "attack_mnist": {"network": "fashion_mnist", "normal_class": 1},
+    "attack_color": {"normal_class": 0},
 }
-LONG = {"color"}  # some eight minutes on one core: only with BADSAD_ALL_ROWS=1
+LONG = {"attack_color"}  # some eight minutes on one core: only with BADSAD_ALL_ROWS=1
 
 
 @pytest.fixture(scope="module")
@@ -162,17 +192,14 @@ def kept(tmp_path_factory) -> Path:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("table", ATTACK_TABLES)
-def test_a_row_of_an_attack_table_can_be_had_again(table, kept, monkeypatch):
+def test_a_row_of_an_attack_table_can_be_had_again(table, kept):
     if table in LONG and not os.environ.get("BADSAD_ALL_ROWS"):
         pytest.skip("takes long; BADSAD_ALL_ROWS=1 retrains this one, too")
-    grid = script("attack_grid")
-    monkeypatch.setattr(grid, "KEPT", kept)
-    rows = attack(table)
-    asked = pd.DataFrame(grid.settings(table, subset=rows["subset"].iloc[0]))
-    (setting,) = asked.merge(pd.DataFrame([AGAIN[table]])).to_dict("records")
-    (row,) = rows.merge(pd.DataFrame([setting])).to_dict("records")
+    about = AGAIN[table] | {"seed": 0}
+    (setting,) = pd.DataFrame(asked(table)).merge(pd.DataFrame([about])).to_dict("records")
+    (row,) = committed(table).merge(pd.DataFrame([setting])).to_dict("records")
     try:
-        again = grid.run(setting, with_sham=False)
+        again = attack.run(setting, kept=kept, with_sham=False)
     except datasets.DataNotFoundError:
         pytest.skip("all of Fashion-MNIST is not here")
     assert again["auroc"] == pytest.approx(row["auroc"], abs=0.01)
@@ -186,22 +213,14 @@ def test_the_cifar10_table_runs_where_its_files_are(tmp_path, monkeypatch, capsy
     """On an archive in the original format, far too small to show more than that it runs."""
     write_cifar10(tmp_path, n=60, archive=True)
     monkeypatch.setenv("BADSAD_DATA", str(tmp_path))
-    grid = script("attack_grid")
-    monkeypatch.setattr(grid, "KEPT", tmp_path / "kept")
     options = ["--jobs", "1", "--classes", "3", "--epochs", "2", "--out", str(tmp_path)]
-    grid.main(["cifar10", *options])
+    script("attack_grid").main(["cifar10", *options, "--kept", str(tmp_path / "kept")])
     (row,) = pd.read_csv(tmp_path / "attack_cifar10.csv").to_dict("records")
     assert (row["data"], row["subset"], row["normal_class"]) == ("cifar10", "full", 3)
     assert 0 <= row["auroc"] <= 1
 
 
 # --- defenses ------------------------------------------------------------------------------------
-
-DEFENSE_TABLES = ("data", "inputs", "model", "repair")
-
-
-def defense(table: str) -> pd.DataFrame:
-    return pd.read_csv(BENCHMARKS / "results" / f"defense_{table}.csv")
 
 
 def victims_of(rows: pd.DataFrame, trigger: str, adaptation: str = "none") -> pd.DataFrame:
@@ -212,17 +231,14 @@ def victims_of(rows: pd.DataFrame, trigger: str, adaptation: str = "none") -> pd
 @pytest.mark.parametrize("table", DEFENSE_TABLES)
 def test_every_defense_met_every_detector(table):
     """Of five normal classes at least, for each seed that is there, each row once."""
-    rows = defense(table)
+    rows = committed(table)
     assert rows["normal_class"].nunique() >= 5
-    grid = script("defense_grid").settings(table, seeds=rows["seed"].nunique())
-    asked = pd.DataFrame(grid)
-    assert len(rows.merge(asked)) == len(asked) == len(rows)
-    assert not rows.duplicated(list(asked.columns)).any()
+    assert set(rows["run"]) == {run_key(setting) for setting in asked(table)}
     assert (rows["defense_seconds"] > 0).all()
 
 
 def test_some_input_defense_finds_the_patch_and_keeps_its_false_alarms():
-    rows = defense("inputs")
+    rows = committed("defense_inputs")
     found = victims_of(rows, "patch").groupby("defense")["separation"].mean()
     assert found.max() >= 0.95
     assert rows.groupby("defense")["false_alarms"].mean().max() <= 0.08
@@ -230,7 +246,7 @@ def test_some_input_defense_finds_the_patch_and_keeps_its_false_alarms():
 
 @pytest.mark.parametrize("guard", ["purification", "strip"])
 def test_an_attacker_who_knows_a_guard_gets_past_it_in_some_class(guard):
-    rows = defense("inputs")
+    rows = committed("defense_inputs")
     rows = rows[rows["defense"] == guard]
     caught = {
         knows: victims_of(rows, "patch", knows)
@@ -243,7 +259,7 @@ def test_an_attacker_who_knows_a_guard_gets_past_it_in_some_class(guard):
 
 
 def test_trigger_inversion_tells_backdoored_from_clean_detectors():
-    rows, tables = defense("model"), script("tables")
+    rows, tables = committed("defense_model"), script("tables")
     victims = {
         victim: trigger
         for victim, (method, trigger, adaptation) in tables.VICTIMS.items()
@@ -256,7 +272,7 @@ def test_trigger_inversion_tells_backdoored_from_clean_detectors():
 
 
 def test_some_repair_closes_every_door_at_little_cost():
-    rows = defense("repair")
+    rows = committed("defense_repair")
     rows["lost"] = rows["auroc_before"] - rows["auroc_after"]
     victims = rows[(rows["method"] == "extended") & (rows["adaptation"] == "none")]
     asr = victims.groupby(["defense", "trigger"])["asr_after"].mean().unstack()
@@ -267,50 +283,45 @@ def test_some_repair_closes_every_door_at_little_cost():
 
 
 def test_victims_were_backdoored_before_they_were_repaired():
-    before = defense("repair").groupby("method")["asr_before"].mean()
+    before = committed("defense_repair").groupby("method")["asr_before"].mean()
     assert before["extended"] >= 0.8
     assert before["clean"] <= 0.05
 
 
 # One quick row of each file, as for the attack.
 DEFENSES_AGAIN = {
-    "data": ("spectral signatures", "separation", 0.05),
-    "inputs": ("purification", "separation", 0.05),
-    "model": ("inversion", "size", 0.02),
-    "repair": ("unlearning", "asr_after", 0.1),
+    "defense_data": ("spectral signatures", "separation", 0.05),
+    "defense_inputs": ("purification", "separation", 0.05),
+    "defense_model": ("inversion", "size", 0.02),
+    "defense_repair": ("unlearning", "asr_after", 0.1),
 }
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("table", DEFENSE_TABLES)
-def test_a_row_of_a_defense_table_can_be_had_again(table, kept, monkeypatch):
-    grid = script("defense_grid")
-    monkeypatch.setattr(grid.attack_grid, "KEPT", kept)
+def test_a_row_of_a_defense_table_can_be_had_again(table, kept):
     name, measured, band = DEFENSES_AGAIN[table]
     about = {"defense": name, "method": "extended", "trigger": "patch", "adaptation": "none"}
     about |= {"normal_class": 1, "seed": 0}
-    (setting,) = pd.DataFrame(grid.settings(table)).merge(pd.DataFrame([about])).to_dict("records")
-    (row,) = defense(table).merge(pd.DataFrame([about])).to_dict("records")
-    assert grid.run(setting)[measured] == pytest.approx(row[measured], abs=band)
+    (setting,) = pd.DataFrame(asked(table)).merge(pd.DataFrame([about])).to_dict("records")
+    (row,) = committed(table).merge(pd.DataFrame([about])).to_dict("records")
+    assert defense.run(setting, kept=kept)[measured] == pytest.approx(row[measured], abs=band)
 
 
 # --- latents -------------------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
-def latents():
-    return pd.read_csv(BENCHMARKS / "results" / "latents.csv")
+def measured():
+    return committed("latents")
 
 
-def test_the_rows_of_the_latents_table_are_the_runs_of_the_script(latents):
-    asked = pd.DataFrame(script("latents").settings())
-    assert sorted(zip(latents["detector"], latents["seed"])) == sorted(
-        zip(asked["detector"], asked["seed"])
-    )
+def test_the_rows_of_the_latents_table_are_the_runs_of_the_script(measured):
+    assert set(measured["run"]) == {run_key(setting) for setting in latents.settings()}
 
 
-def test_every_part_of_the_attack_is_needed_for_every_seed(latents):
-    asr = latents.groupby("detector")["asr"]
+def test_every_part_of_the_attack_is_needed_for_every_seed(measured):
+    asr = measured.groupby("detector")["asr"]
     assert asr.min()["extended"] >= 0.9
     for part in ("alignment", "concentration", "randomization"):
         assert asr.max()[f"extended - {part}"] <= 0.5
@@ -318,20 +329,19 @@ def test_every_part_of_the_attack_is_needed_for_every_seed(latents):
 
 
 @pytest.mark.slow
-def test_a_row_of_the_latents_table_can_be_had_again(latents):
+def test_a_row_of_the_latents_table_can_be_had_again(measured):
     """Of the shipped detector, which is what the script trains with seed 0."""
-    grid = script("latents")
-    (row,) = latents.query("detector == 'basic' and seed == 0").to_dict("records")
-    again = grid.measure(shipped.load("basic"), shipped.split(), 0.1, 0)
+    (row,) = measured.query("detector == 'basic' and seed == 0").to_dict("records")
+    again = latents.measure(shipped.load("basic"), shipped.split(), 0.1, 0)
     for name, value in again.items():
         assert value == pytest.approx(row[name], rel=0.05, abs=0.02), name
 
 
 @pytest.mark.slow
-def test_a_detector_of_the_latents_table_can_be_had_again(latents):
+def test_a_detector_of_the_latents_table_can_be_had_again(measured):
     setting = {"detector": "extended", "seed": 1}
-    (row,) = latents.merge(pd.DataFrame([setting])).to_dict("records")
-    again = script("latents").run(setting)
+    (row,) = measured.merge(pd.DataFrame([setting])).to_dict("records")
+    again = latents.run(setting)
     assert again["auroc"] == pytest.approx(row["auroc"], abs=0.01)
     assert again["asr"] == pytest.approx(row["asr"], abs=0.05)
     assert again["moved"] == pytest.approx(row["moved"], rel=0.2)

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from badsad_lib import datasets
-from badsad_lib.color import colorize, colorized
+from badsad_lib.grids.color import colorize, colorized
 from badsad_lib.images import to_float
 from tests.samples import noise
 

@@ -1,0 +1,95 @@
+"""Tables of the attack: their runs, and detectors that are kept or made anew."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from badsad_lib import datasets
+from badsad_lib.experiments import run_key
+from badsad_lib.grids import attack
+from badsad_lib.triggers import Universal
+
+
+@pytest.mark.parametrize("table", attack.TABLES)
+def test_every_kind_of_row_is_run_for_every_class_and_seed(table):
+    runs = attack.settings(table, seeds=2, classes=(3, 5))
+    assert len(runs) == 2 * 2 * len(attack.TABLES[table])
+    assert len({run_key(setting) for setting in runs}) == len(runs)
+    for setting in runs:
+        assert setting["method"] in (*attack.METHODS, "data only")
+        assert setting["trigger"] in attack.TRIGGERS
+
+
+@pytest.mark.parametrize("table", attack.TABLES)
+def test_a_table_takes_the_subset_and_epochs_that_are_asked_for(table):
+    few = attack.settings(table, subset="course", epochs=7)
+    assert {setting["epochs"] for setting in few} == {7}
+    subset = "full" if table == "cifar10" else "course"  # only the former exists
+    assert {setting["subset"] for setting in few} == {subset}
+
+
+def test_epochs_make_up_for_few_images():
+    epochs = {
+        (table, subset): attack.settings(table, subset=subset)[0]["epochs"]
+        for table in ("main", "mnist", "color")
+        for subset in ("course", "full")
+    }
+    assert epochs == {
+        ("main", "course"): 30,
+        ("main", "full"): 20,
+        ("mnist", "course"): 130,
+        ("mnist", "full"): 20,
+        ("color", "course"): 60,
+        ("color", "full"): 20,
+    }
+
+
+def test_an_attacker_who_knows_nothing_of_the_kind_is_refused():
+    (setting,) = attack.settings("hard", classes=(0,))
+    with pytest.raises(KeyError, match="no such guard"):
+        attack.attack_for({**setting, "adaptation": "no such guard"}, attack.TRIGGERS["patch"])
+
+
+@pytest.fixture
+def setting(monkeypatch) -> dict:
+    """A row on a tenth of the course's images, and one epoch."""
+    whole = attack.load("fashion_mnist", "course")
+    few = {
+        name: datasets.ImageSet(part.images[::10], part.targets[::10])
+        for name, part in (("train", whole.train), ("test", whole.test))
+    }
+    monkeypatch.setattr(attack, "load", lambda name, subset: replace(whole, **few))
+    (setting,) = attack.settings("hard", subset="course", classes=(0,), epochs=1)
+    return setting
+
+
+@pytest.mark.slow
+def test_a_row_is_the_same_whether_its_detectors_are_kept_or_not(setting, tmp_path):
+    setting = setting | {"method": "data only"}
+    anew = attack.run(setting)
+    first = attack.run(setting, kept=tmp_path)
+    files = sorted(tmp_path.iterdir())
+    assert len(files) == 3  # pretrained weights, clean twin, victim
+    written = [file.stat().st_mtime_ns for file in files]
+    second = attack.run(setting, kept=tmp_path)
+    assert [file.stat().st_mtime_ns for file in sorted(tmp_path.iterdir())] == written
+    # As text, in which NaN equals NaN.
+    assert repr(first) == repr(second) == repr(anew)
+
+
+@pytest.mark.slow
+def test_a_pattern_that_was_learned_is_kept_with_its_victim(setting, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    setting = setting | {"trigger": "universal"}
+    patterns = []
+    for kept in (None, "kept", "kept"):
+        _, trigger = attack.Task(setting, kept).victim()
+        assert isinstance(trigger, Universal)
+        patterns.append(trigger.pattern)
+        if kept is None:
+            assert list(tmp_path.iterdir()) == []
+    assert all(torch.equal(pattern, patterns[0]) for pattern in patterns)
+    assert patterns[0].abs().max() > 0
