@@ -15,6 +15,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from filelock import FileLock, Timeout
+
 from tools import playground, site_tables
 from tools.colab import launch_links
 from tools.labs import write_archives
@@ -102,5 +104,19 @@ def build(root: Path = ROOT) -> int:
     return 0
 
 
+def main(root: Path = ROOT) -> int:
+    """Build the book, once another build that is at work here has ended."""
+    lock = FileLock(root / ".book.lock")
+    try:
+        lock.acquire(blocking=False)
+    except Timeout:
+        print("Another build of the book is at work here: waiting until it is done.", flush=True)
+        lock.acquire()
+    try:
+        return build(root)
+    finally:
+        lock.release()
+
+
 if __name__ == "__main__":
-    sys.exit(build())
+    sys.exit(main())
