@@ -1,7 +1,8 @@
 """The command line: ``python -m badsad_lib data | train | attack | evaluate``.
 
 A result goes to stdout, progress bars and errors to stderr. Exit status: 0, 2 after an error,
-130 after Ctrl-C.
+130 after Ctrl-C. A figure of ``attack`` that cannot be drawn is an error, too, but all that was
+measured is written before.
 """
 
 from __future__ import annotations
