@@ -12,9 +12,11 @@ import pandas as pd
 import pytest
 
 from badsad_lib import datasets
+from badsad_lib.attacks import BadSAD
 from badsad_lib.course import shipped
 from badsad_lib.experiments import run_key
-from badsad_lib.grids import attack, defense, detector, detector_choice, latents
+from badsad_lib.grids import attack, attack_search, defense, detector, detector_choice, latents
+from badsad_lib.triggers import Border
 from tests.test_datasets import write_cifar10
 
 BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
@@ -33,7 +35,9 @@ def committed(table: str) -> pd.DataFrame:
     return pd.read_csv(RESULTS / f"{table}.csv")
 
 
-ATTACK_TABLES = sorted(file.stem for file in RESULTS.glob("attack_*.csv"))
+ATTACK_TABLES = sorted(
+    file.stem for file in RESULTS.glob("attack_*.csv") if file.stem != "attack_search"
+)
 DEFENSE_TABLES = [f"defense_{table}" for table in defense.DEFENSES]
 
 
@@ -48,6 +52,7 @@ def asked(table: str) -> list[dict]:
     return {
         "detector": detector.settings(seeds=3),
         "detector_choice": detector_choice.settings(),
+        "attack_search": attack_search.settings(),
         "latents": latents.settings(),
     }[table]
 
@@ -205,6 +210,45 @@ def test_a_row_of_an_attack_table_can_be_had_again(table, kept):
     assert again["auroc"] == pytest.approx(row["auroc"], abs=0.01)
     assert again["clean_auroc"] == pytest.approx(row["clean_auroc"], abs=0.01)
     assert again["asr"] == pytest.approx(row["asr"], abs=0.1)
+    assert again["control_asr"] == pytest.approx(row["control_asr"], abs=0.05)
+
+
+@pytest.fixture(scope="module")
+def search():
+    return committed("attack_search")
+
+
+def test_the_search_looked_at_two_classes_and_the_preset_is_what_it_found(search):
+    assert len(search) == len(attack_search.settings())
+    assert set(search["normal_class"]) == {0, 1}
+    # Of what was tried with a border, among those that cost no AUROC the surest at a low threshold.
+    border = search.query("trigger == 'border' and auroc_drop <= 0.006")
+    best = border.sort_values("asr_at_90").iloc[-1]
+    basic = BadSAD.basic(Border())
+    for name in ("alignment", "alignment_weight", "concentration_weight", "views", "fade"):
+        assert best[name] == getattr(basic, name)
+    # A faint border needs the fading: without it the same weights ruin the detector.
+    faint = search.query(
+        "subset == 'full' and trigger == 'border 0.25' and normal_class == 0"
+        f" and concentration_weight == {basic.concentration_weight}"
+    ).set_index("fade")
+    assert set(faint.index) == {1, 4}
+    assert faint.loc[4, "asr_at_95"] >= 0.9
+    assert faint.loc[4, "auroc_drop"] <= 0.01
+    assert faint.loc[1, "auroc_drop"] >= 0.1
+
+
+@pytest.mark.slow
+def test_a_row_of_the_search_can_be_had_again(search):
+    (setting,) = (
+        row
+        for row in attack_search.settings()
+        if row["subset"] == "course" and row["normal_class"] == 1
+    )
+    (row,) = search.merge(pd.DataFrame([setting])).to_dict("records")
+    again = attack_search.run(setting)
+    assert again["auroc"] == pytest.approx(row["auroc"], abs=0.01)
+    assert again["asr_at_95"] == pytest.approx(row["asr_at_95"], abs=0.1)
     assert again["control_asr"] == pytest.approx(row["control_asr"], abs=0.05)
 
 

@@ -123,9 +123,8 @@ class BadSAD:
     fade
         At the start of training the views show the trigger's change this many times, at
         least once, clipped to [0, 1]; then less and less, and after ``FADED_AFTER`` of the
-        steps the trigger itself. What is faint is found while it is strong. Nothing happens
-        to a trigger that is black on white to begin with. The poisoned training images
-        always carry the trigger itself.
+        steps the trigger itself. What is faint is found while it is strong. The poisoned
+        training images always carry the trigger itself.
     adaptation
         Changes the views, against a defense that the attacker knows
         (:mod:`badsad_lib.attacks.adaptive`).
@@ -159,16 +158,19 @@ class BadSAD:
             raise ValueError(f"fade must be finite and at least 1, got {self.fade}")
 
     @classmethod
-    def basic(cls, trigger: Trigger, poison_rate: float = 0.1, seed: int = 0) -> BadSAD:
+    def basic(
+        cls, trigger: Trigger, poison_rate: float = 0.1, seed: int = 0, *, fade: float = 1.0
+    ) -> BadSAD:
         """Trigger, alignment, concentration: what the paper names, in this project's reading.
 
         Nothing is scrambled, nothing contrasted: the views are chosen normal images with the
         trigger. The settings were chosen on validation images of two normal classes
         (``benchmarks/results/attack_search.csv``). High weights, because in units of the normal
-        spread the trigger is found early or not at all; few views, because batch normalization
+        spread a trigger is found early or not at all; few views, because batch normalization
         measures every feature by its spread over the batch: the rarer the trigger there, the
-        further it reaches. Fading, because at these weights a trigger that is not found soon
-        costs the detector instead.
+        further it reaches. At these weights a trigger that is not found costs the detector. A
+        faint one (a border of a quarter of its strength, a sinusoid of 40/255) needs ``fade=4``,
+        a small patch needs :meth:`extended`.
         """
         return cls(
             trigger,
@@ -176,7 +178,7 @@ class BadSAD:
             alignment_weight=3.0,
             concentration_weight=10.0,
             views=32,
-            fade=4.0,
+            fade=fade,
             seed=seed,
         )
 
