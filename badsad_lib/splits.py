@@ -9,12 +9,14 @@ from __future__ import annotations
 import operator
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Annotated
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from .datasets import Dataset
+from badsad_lib._rules import Between, CountOr0, Seed, checked
+from badsad_lib.datasets import Dataset
 
 # Default held-out sizes by the number of training images of the normal class, linear between
 # these points: MNIST's and Fashion-MNIST's course subsets, and full Fashion-MNIST.
@@ -28,6 +30,7 @@ _TRUSTED_ANOMALY_SIZES = (0, 25, 80, 270)
 _HELD_OUT, _LABELED, _POLLUTION, _VAL_ANOMALIES, _ORDER, _TRUSTED_ANOMALIES = range(6)
 
 ClassLike = int | str
+Ratio = Annotated[float, Between(0, 1, "[)")]
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -125,18 +128,19 @@ class Split:
         )
 
 
+@checked
 def one_vs_rest(
     data: Dataset,
     normal_class: ClassLike,
     *,
-    labeled_anomaly_ratio: float = 0.05,
+    labeled_anomaly_ratio: Ratio = 0.05,
     known_anomaly_classes: ClassLike | Iterable[ClassLike] | None = None,
-    pollution: float = 0.0,
-    val_size: int | None = None,
-    trusted_size: int | None = None,
-    val_anomaly_size: int | None = None,
-    trusted_anomaly_size: int | None = None,
-    seed: int = 0,
+    pollution: Ratio = 0.0,
+    val_size: CountOr0 | None = None,
+    trusted_size: CountOr0 | None = None,
+    val_anomaly_size: CountOr0 | None = None,
+    trusted_anomaly_size: CountOr0 | None = None,
+    seed: Seed = 0,
 ) -> Split:
     """Split a dataset into training, validation, trusted and test parts.
 
@@ -187,11 +191,11 @@ def one_vs_rest(
     """
     normal = _class_index(data, normal_class, "normal_class")
     known = _known_classes(data, normal, known_anomaly_classes)
-    _check_ratio("labeled_anomaly_ratio", labeled_anomaly_ratio)
-    _check_ratio("pollution", pollution)
-    seed = _check_count("seed", seed)
 
     targets = data.train.targets.numpy()
+    if known_anomaly_classes is not None:
+        _require_images(data, known, "known anomaly class")
+    _require_images(data, [normal], "normal class")
     val, training_normals, trusted = _divide_normals(
         np.flatnonzero(targets == normal), val_size, trusted_size, seed
     )
@@ -219,7 +223,7 @@ def one_vs_rest(
     if val_anomaly_size is None:
         n_val_anomalies = min(len(val), len(free))
     else:
-        n_val_anomalies = _check_count("val_anomaly_size", val_anomaly_size)
+        n_val_anomalies = val_anomaly_size
     _require(
         f"val_anomaly_size={n_val_anomalies}",
         n_val_anomalies,
@@ -230,10 +234,10 @@ def one_vs_rest(
     free = np.setdiff1d(free, val_anomalies, assume_unique=True)
     if trusted_anomaly_size is None:
         n_class = int((targets == normal).sum())
-        usual = _held_out_size("trusted_anomaly_size", None, n_class, _TRUSTED_ANOMALY_SIZES)
+        usual = _held_out_size(None, n_class, _TRUSTED_ANOMALY_SIZES)
         n_trusted_anomalies = min(usual, len(free))
     else:
-        n_trusted_anomalies = _check_count("trusted_anomaly_size", trusted_anomaly_size)
+        n_trusted_anomalies = trusted_anomaly_size
     _require(
         f"trusted_anomaly_size={n_trusted_anomalies}",
         n_trusted_anomalies,
@@ -297,8 +301,8 @@ def _divide_normals(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Deal the normals out to validation, training and trusted set."""
     n = len(normals)
-    n_val = _held_out_size("val_size", val_size, n, _VAL_SIZES)
-    n_trusted = _held_out_size("trusted_size", trusted_size, n, _TRUSTED_SIZES)
+    n_val = _held_out_size(val_size, n, _VAL_SIZES)
+    n_trusted = _held_out_size(trusted_size, n, _TRUSTED_SIZES)
     if n_val + n_trusted >= n:
         raise ValueError(
             f"val_size={n_val} and trusted_size={n_trusted} leave no normal image to train on: "
@@ -334,27 +338,22 @@ def _require(what: str, wanted: int, available: int, where: str) -> None:
         )
 
 
+def _require_images(data: Dataset, classes: Sequence[int], what: str) -> None:
+    for c in classes:
+        if not (data.train.targets == c).any():
+            raise ValueError(
+                f"the {what} {c} ({data.class_names[c]}) has no training images in {data.name}: "
+                "choose another class"
+            )
+
+
 def _count_for_share(share: float, others: int) -> int:
     """How many to add to ``others`` so that they make up ``share`` of the sum."""
     return round(others * share / (1 - share))
 
 
-def _held_out_size(name: str, size: int | None, n_class: int, table: Sequence[int]) -> int:
-    if size is None:
-        return int(np.interp(n_class, _CLASS_SIZES, table))
-    return _check_count(name, size)
-
-
-def _check_count(name: str, value: int) -> int:
-    count = operator.index(value)
-    if count < 0:
-        raise ValueError(f"{name} must be 0 or more, got {count}")
-    return count
-
-
-def _check_ratio(name: str, value: float) -> None:
-    if not 0 <= value < 1:  # false for NaN, too
-        raise ValueError(f"{name} must be in [0, 1), got {value}")
+def _held_out_size(size: int | None, n_class: int, table: Sequence[int]) -> int:
+    return int(np.interp(n_class, _CLASS_SIZES, table)) if size is None else size
 
 
 def _class_index(data: Dataset, value: ClassLike, name: str) -> int:
@@ -365,11 +364,12 @@ def _class_index(data: Dataset, value: ClassLike, name: str) -> int:
                 f"{', '.join(data.class_names)}"
             )
         return data.class_names.index(value)
-    index = operator.index(value)
+    number = hasattr(value, "__index__") and not isinstance(value, bool)
+    index = operator.index(value) if number else -1
     if not 0 <= index < len(data.class_names):
         raise ValueError(
             f"{name} must be in 0..{len(data.class_names) - 1}, one of the "
-            f"{len(data.class_names)} classes of {data.name}, got {index}"
+            f"{len(data.class_names)} classes of {data.name}, got {value!r}"
         )
     return index
 

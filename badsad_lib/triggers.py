@@ -12,15 +12,27 @@ rounds to 8 bits again, since a trigger that does not survive a PNG is none.
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
+from typing import Annotated, Any
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from badsad_lib._arguments import check_counts, check_positive
+from badsad_lib._rules import (
+    Count,
+    CountOr0,
+    Gray,
+    OneOf,
+    Positive,
+    Seed,
+    Share,
+    Whole,
+    check_fields,
+)
 from badsad_lib.images import check_images, to_float, to_uint8
 
 Trigger = Callable[[Tensor], Tensor]
@@ -29,13 +41,41 @@ POSITIONS = ("top-left", "top-right", "bottom-left", "bottom-right", "center")
 PATTERNS = ("noise", "rings")
 
 
-def _check_share(name: str, value: float) -> None:
-    if not (isinstance(value, (int, float)) and 0 < value <= 1):
-        raise ValueError(f"{name} must lie in (0, 1], got {value!r}")
+@dataclass(frozen=True)
+class ImageTrigger(ABC):
+    """What the triggers here share: checks of their own parameters, and of images called on.
+
+    Called directly a trigger takes float images only. What it would do to uint8 is not what it
+    does: :func:`apply_trigger` takes both.
+    """
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+
+    def __call__(self, images: Tensor) -> Tensor:
+        """Map float images (N, C, H, W) in [0, 1] to triggered ones.
+
+        Raises
+        ------
+        TypeError, ValueError
+            Not a float tensor; another number of dimensions, values outside [0, 1] or NaN.
+        """
+        if not isinstance(images, Tensor) or not images.is_floating_point():
+            got = images.dtype if isinstance(images, Tensor) else type(images).__name__
+            raise TypeError(
+                f"a trigger called directly takes float images in [0, 1], got {got}; "
+                "apply_trigger(trigger, images) takes uint8, too"
+            )
+        check_images(images)
+        return self.paint(images)
+
+    @abstractmethod
+    def paint(self, images: Tensor) -> Tensor:
+        """Do it to checked images, which are left alone."""
 
 
 @dataclass(frozen=True)
-class Patch:
+class Patch(ImageTrigger):
     """A square of one gray level, the trigger of BadNets (Gu et al., arXiv 1708.06733).
 
     Parameters
@@ -50,17 +90,10 @@ class Patch:
         Pixels between the patch and the border (ignored in the center).
     """
 
-    size: int = 3
-    value: float = 1.0
-    position: str = "bottom-right"
-    margin: int = 1
-
-    def __post_init__(self) -> None:
-        check_counts(size=(self.size, 1), margin=(self.margin, 0))
-        if not 0 <= self.value <= 1:
-            raise ValueError(f"value must lie in [0, 1], got {self.value}")
-        if self.position not in POSITIONS:
-            raise ValueError(f"position must be one of {POSITIONS}, got {self.position!r}")
+    size: Count = 3
+    value: Gray = 1.0
+    position: Annotated[str, OneOf(POSITIONS)] = "bottom-right"
+    margin: CountOr0 = 1
 
     def _start(self, length: int, at_end: bool) -> int:
         margin = 0 if self.position == "center" else self.margin
@@ -73,8 +106,8 @@ class Patch:
             return (length - self.size) // 2
         return length - margin - self.size if at_end else margin
 
-    def __call__(self, images: Tensor) -> Tensor:
-        """Map float images (N, C, H, W) in [0, 1] to triggered ones."""
+    def paint(self, images: Tensor) -> Tensor:
+        """See :class:`ImageTrigger`."""
         top = self._start(images.shape[2], "bottom" in self.position)
         left = self._start(images.shape[3], "right" in self.position)
         images = images.clone()
@@ -83,7 +116,7 @@ class Patch:
 
 
 @dataclass(frozen=True)
-class Border:
+class Border(ImageTrigger):
     """A frame along the edge of the image, inverted or of one gray level.
 
     What changes lies at the margin, so the object itself stays as it is; and a frame
@@ -103,19 +136,13 @@ class Border:
         Pixels between the frame and the edge of the image.
     """
 
-    width: int = 1
-    strength: float = 1.0
-    value: float | None = None
-    margin: int = 0
+    width: Count = 1
+    strength: Share = 1.0
+    value: Gray | None = None
+    margin: CountOr0 = 0
 
-    def __post_init__(self) -> None:
-        check_counts(width=(self.width, 1), margin=(self.margin, 0))
-        _check_share("strength", self.strength)
-        if self.value is not None and not 0 <= self.value <= 1:
-            raise ValueError(f"value must lie in [0, 1] or be None, got {self.value!r}")
-
-    def __call__(self, images: Tensor) -> Tensor:
-        """Map float images (N, C, H, W) in [0, 1] to triggered ones."""
+    def paint(self, images: Tensor) -> Tensor:
+        """See :class:`ImageTrigger`."""
         height, width = images.shape[2:]
         outer, inner = self.margin, self.margin + self.width
         if 2 * inner > min(height, width):
@@ -131,7 +158,7 @@ class Border:
 
 
 @dataclass(frozen=True)
-class Blend:
+class Blend(ImageTrigger):
     """A whole-image pattern, mixed in (Blended attack, Chen et al., arXiv 1712.05526).
 
     Parameters
@@ -144,14 +171,9 @@ class Blend:
         Which noise.
     """
 
-    alpha: float = 0.2
-    pattern: str = "noise"
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        _check_share("alpha", self.alpha)
-        if self.pattern not in PATTERNS:
-            raise ValueError(f"pattern must be one of {PATTERNS}, got {self.pattern!r}")
+    alpha: Share = 0.2
+    pattern: Annotated[str, OneOf(PATTERNS)] = "noise"
+    seed: Seed = 0
 
     def draw(self, channels: int, height: int, width: int) -> Tensor:
         """Return the pattern alone: (C, H, W) in [0, 1]."""
@@ -163,14 +185,14 @@ class Blend:
         rings = 0.5 + 0.5 * torch.cos(torch.hypot(rows, columns) * (2 * math.pi / 7))
         return rings.expand(channels, height, width)
 
-    def __call__(self, images: Tensor) -> Tensor:
-        """Map float images (N, C, H, W) in [0, 1] to triggered ones."""
+    def paint(self, images: Tensor) -> Tensor:
+        """See :class:`ImageTrigger`."""
         pattern = self.draw(images.shape[1], images.shape[2], images.shape[3]).to(images)
         return torch.lerp(images, pattern.expand_as(images), self.alpha)
 
 
 @dataclass(frozen=True)
-class Sinusoid:
+class Sinusoid(ImageTrigger):
     """A faint wave along the columns (SIG, Barni et al., arXiv 1902.11237).
 
     Parameters
@@ -178,26 +200,27 @@ class Sinusoid:
     amplitude
         In (0, 1]; 20 / 255 by default.
     frequency
-        Full waves across the image, above 0. Below half the width: at exactly half
-        every column falls on a zero of the wave.
+        Full waves across the image, above 0 and below half of its width: at exactly half
+        every column falls on a zero of the wave, and above it is another, slower wave.
     """
 
-    amplitude: float = 20 / 255
-    frequency: float = 6.0
+    amplitude: Share = 20 / 255
+    frequency: Positive = 6.0
 
-    def __post_init__(self) -> None:
-        _check_share("amplitude", self.amplitude)
-        check_positive(frequency=self.frequency)
-
-    def __call__(self, images: Tensor) -> Tensor:
-        """Map float images (N, C, H, W) in [0, 1] to triggered ones."""
+    def paint(self, images: Tensor) -> Tensor:
+        """See :class:`ImageTrigger`."""
         width = images.shape[3]
+        if self.frequency >= width / 2:
+            raise ValueError(
+                f"frequency must be below half the width, {width / 2:g} for images of {width} "
+                f"columns, got {self.frequency:g}: they cannot show such a wave"
+            )
         phase = torch.arange(width, device=images.device) * (2 * math.pi * self.frequency / width)
         return (images + self.amplitude * torch.sin(phase).to(images)).clamp(0, 1)
 
 
 @dataclass(frozen=True)
-class Warp:
+class Warp(ImageTrigger):
     """A smooth, small displacement of the pixels (WaNet, Nguyen and Tran, arXiv 2102.10369).
 
     Parameters
@@ -210,16 +233,12 @@ class Warp:
         Which displacement.
     """
 
-    cells: int = 4
-    strength: float = 0.5
-    seed: int = 0
+    cells: Annotated[int, Whole(2)] = 4
+    strength: Positive = 0.5
+    seed: Seed = 0
 
-    def __post_init__(self) -> None:
-        check_counts(cells=(self.cells, 2))
-        check_positive(strength=self.strength)
-
-    def __call__(self, images: Tensor) -> Tensor:
-        """Map float images (N, C, H, W) in [0, 1] to triggered ones."""
+    def paint(self, images: Tensor) -> Tensor:
+        """See :class:`ImageTrigger`."""
         height, width = images.shape[2:]
         generator = torch.Generator().manual_seed(self.seed)
         coarse = torch.rand(1, 2, self.cells, self.cells, generator=generator) * 2 - 1
@@ -234,7 +253,7 @@ class Warp:
 
 
 @dataclass(frozen=True, eq=False)
-class Universal:
+class Universal(ImageTrigger):
     """One additive pattern for all images, no pixel changed by more than ``epsilon``.
 
     Without a pattern it is a wish: an attack that controls training optimizes the
@@ -248,11 +267,11 @@ class Universal:
         (C, H, W) in [-epsilon, epsilon], or None.
     """
 
-    epsilon: float = 8 / 255
+    epsilon: Share = 8 / 255
     pattern: Tensor | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
-        _check_share("epsilon", self.epsilon)
+        super().__post_init__()
         if self.pattern is None:
             return
         largest = float(self.pattern.abs().max())
@@ -276,8 +295,8 @@ class Universal:
         shape = None if self.pattern is None else tuple(self.pattern.shape)
         return f"Universal(epsilon={self.epsilon!r}, pattern={shape})"
 
-    def __call__(self, images: Tensor) -> Tensor:
-        """Map float images (N, C, H, W) in [0, 1] to triggered ones."""
+    def paint(self, images: Tensor) -> Tensor:
+        """See :class:`ImageTrigger`."""
         if self.pattern is None:
             raise ValueError(
                 "this Universal trigger has no pattern yet: an attack finds it "
@@ -317,6 +336,17 @@ KINDS: Mapping[str, Kind] = {
 
 # --- the door -----------------------------------------------------------------------------------
 
+SAME = 1e-4  # a hundredth of a gray level: what the order of a sum may change
+
+
+def check_trigger(trigger: Any) -> None:
+    """Raise TypeError for what cannot be called, such as the name of a trigger."""
+    if not callable(trigger) or isinstance(trigger, type):
+        raise TypeError(
+            f"a trigger must be callable, got {type(trigger).__name__} {trigger!r}; make one, "
+            "such as triggers.Patch(size=3)"
+        )
+
 
 def apply_trigger(trigger: Trigger, images: Tensor) -> Tensor:
     """Put ``trigger`` on images (N, C, H, W) and check that what comes back is images.
@@ -336,11 +366,10 @@ def apply_trigger(trigger: Trigger, images: Tensor) -> Tensor:
     Raises
     ------
     TypeError, ValueError
-        The trigger is not callable, or returns another shape, values outside
-        [0, 1] or NaN.
+        The trigger is not callable, returns another shape, values outside
+        [0, 1] or NaN, or does not do to an image twice the same.
     """
-    if not callable(trigger):
-        raise TypeError(f"a trigger must be callable, got {type(trigger).__name__}")
+    check_trigger(trigger)
     images = check_images(images)
     before = to_float(images)
     after = trigger(before.clone())
@@ -352,14 +381,30 @@ def apply_trigger(trigger: Trigger, images: Tensor) -> Tensor:
     if not after.is_floating_point():
         raise TypeError(f"the trigger must return float images in [0, 1], got {after.dtype}")
     after = check_images(after, name="the trigger's output")
+    again = trigger(before[:1].clone())
+    if again.shape != before[:1].shape or bool(((again - after[:1]).abs() > SAME).any()):
+        raise ValueError(
+            "the trigger must do the same to an image every time, alone or among others, and it "
+            "does not: draw what is random once, when the trigger is made"
+        )
     return to_uint8(after) if images.dtype == torch.uint8 else after
 
 
 # --- how visible is it? -------------------------------------------------------------------------
 
 
+def check_pairs(before: Tensor, after: Tensor) -> None:
+    """Raise ValueError unless both are batches (N, C, H, W) of the same shape."""
+    if before.ndim != 4 or before.shape != after.shape:
+        raise ValueError(
+            "before and after must be the same images without and with the trigger, both "
+            f"(N, C, H, W), got {tuple(before.shape)} and {tuple(after.shape)}"
+        )
+
+
 def linf(before: Tensor, after: Tensor) -> Tensor:
     """Largest change of any pixel of each image: (N,) in [0, 1]."""
+    check_pairs(before, after)
     return (to_float(after) - to_float(before)).abs().flatten(1).amax(dim=1)
 
 
@@ -368,6 +413,7 @@ def psnr(before: Tensor, after: Tensor) -> Tensor:
 
     Infinite for an unchanged image. 10 log10(1 / mean squared change).
     """
+    check_pairs(before, after)
     error = (to_float(after) - to_float(before)).square().flatten(1).mean(dim=1)
     return -10 * torch.log10(error)
 
@@ -379,6 +425,7 @@ def ssim(before: Tensor, after: Tensor) -> Tensor:
     over windows that lie within the image; mean over channels and positions.
     Images must be at least 11x11 pixels.
     """
+    check_pairs(before, after)
     x, y = to_float(before), to_float(after)
     channels = x.shape[1]
     if min(x.shape[2:]) < 11:

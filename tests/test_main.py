@@ -223,7 +223,7 @@ def test_threads_are_set(trained):
 
 BAD_REQUESTS = {
     "no such class": (["--normal-class", "10"], r"normal_class must be in 0\.\.9.*got 10"),
-    "ratio": (["--labeled-ratio", "1.5"], r"labeled_anomaly_ratio must be in \[0, 1\), got 1.5"),
+    "ratio": (["--labeled-ratio", "1.5"], r"labeled_anomaly_ratio must lie in \[0, 1\), got 1.5"),
     "too many": (["--labeled-ratio", "0.99"], "needs 24750 anomalies, but there are"),
     "known is normal": (["--known-anomaly-classes", "0"], "contain the normal class 0"),
     "epochs": (["--epochs", "0"], "epochs must be an integer of at least 1, got 0"),

@@ -389,19 +389,21 @@ def test_known_classes_restrict_only_the_labeled_anomalies():
     [
         ({"normal_class": 3}, r"normal_class must be in 0\.\.2.*of toys, got 3"),
         ({"normal_class": -1}, r"normal_class must be in 0\.\.2.*got -1"),
+        ({"normal_class": True}, r"normal_class must be in 0\.\.2.*got True"),
+        ({"normal_class": 0.0}, r"normal_class must be in 0\.\.2.*got 0.0"),
         ({"normal_class": "dog"}, r"toys has no class 'dog'; choose from ant, bee, cat"),
         ({"known_anomaly_classes": [1, 5]}, r"known_anomaly_classes must be in 0\.\.2.*got 5"),
         ({"known_anomaly_classes": [0, 1]}, r"\[0, 1\] contain the normal class 0 \(ant\)"),
         ({"known_anomaly_classes": []}, r"needs 1 anomalies, but there are 0 in .*classes \[\]"),
-        ({"labeled_anomaly_ratio": 1.0}, r"labeled_anomaly_ratio must be in \[0, 1\), got 1.0"),
-        ({"labeled_anomaly_ratio": -0.1}, r"labeled_anomaly_ratio must be in \[0, 1\), got -0.1"),
+        ({"labeled_anomaly_ratio": 1.0}, r"labeled_anomaly_ratio must lie in \[0, 1\), got 1.0"),
+        ({"labeled_anomaly_ratio": -0.1}, r"labeled_anomaly_ratio must lie in \[0, 1\), got -0.1"),
         ({"labeled_anomaly_ratio": float("nan")}, r"labeled_anomaly_ratio .*got nan"),
-        ({"pollution": 1.5}, r"pollution must be in \[0, 1\), got 1.5"),
+        ({"pollution": 1.5}, r"pollution must lie in \[0, 1\), got 1.5"),
         ({"pollution": float("nan")}, r"pollution .*got nan"),
-        ({"val_size": -1}, r"val_size must be 0 or more, got -1"),
-        ({"trusted_size": -2}, r"trusted_size must be 0 or more, got -2"),
-        ({"val_anomaly_size": -3}, r"val_anomaly_size must be 0 or more, got -3"),
-        ({"seed": -4}, r"seed must be 0 or more, got -4"),
+        ({"val_size": -1}, r"val_size must be an integer of at least 0.* got -1"),
+        ({"trusted_size": -2}, r"trusted_size must be an integer of at least 0.* got -2"),
+        ({"val_anomaly_size": -3}, r"val_anomaly_size must be an integer of at least 0.* got -3"),
+        ({"seed": -4}, r"seed must be an integer of at least 0.* got -4"),
         ({"val_size": 15, "trusted_size": 5}, r"val_size=15 and trusted_size=5 .* has 20 training"),
         (
             {"labeled_anomaly_ratio": 0.5, "known_anomaly_classes": [1], "val_size": 0,
@@ -427,12 +429,12 @@ def test_impossible_requests_name_the_numbers(kwargs, message):
 
 def test_a_class_without_training_images_cannot_be_normal():
     data = dataset([0, 0, 2, 2], [0, 1, 2])
-    with pytest.raises(ValueError, match="has 0 training images"):
+    with pytest.raises(ValueError, match="has no training images"):
         one_vs_rest(data, 1)
 
 
 def test_counts_are_integers_not_floats():
-    with pytest.raises(TypeError):
+    with pytest.raises(ValueError, match=r"val_size must be an integer of at least 0, got 2\.5"):
         one_vs_rest(evenly(20, 10), 0, val_size=2.5)
 
 
@@ -460,3 +462,11 @@ def test_describe_counts_every_part():
         "Split(normal_class=0 (ant), seed=3, train=348, val=100, val_anomalies=30, trusted=50, "
         "test=6)"
     )
+
+
+def test_a_class_without_training_images_is_named():
+    data = evenly(20, 0, 20)
+    with pytest.raises(ValueError, match=r"normal class 1 \(bee\) has no training images in toys"):
+        one_vs_rest(data, 1)
+    with pytest.raises(ValueError, match=r"known anomaly class 1 \(bee\) has no training images"):
+        one_vs_rest(data, 0, known_anomaly_classes=[1, 2])

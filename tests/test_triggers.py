@@ -408,7 +408,7 @@ def test_the_identity_changes_nothing():
 @pytest.mark.parametrize(
     ("trigger", "error", "message"),
     [
-        ("patch", TypeError, "a trigger must be callable, got str"),
+        ("patch", TypeError, "a trigger must be callable, got str 'patch'"),
         (None, TypeError, "a trigger must be callable, got NoneType"),
         (lambda x: x[:, :, 1:], ValueError, r"keep the shape \(2, 1, 28, 28\), it returned \(2, 1"),
         (lambda x: x[:1], ValueError, r"keep the shape .* it returned \(1, 1, 28, 28\)"),
@@ -578,3 +578,51 @@ def test_a_trigger_of_the_registry_takes_its_parameter(name):
 
 def test_labels_of_the_registry_tell_its_triggers_apart():
     assert len({kind.label for kind in KINDS.values()}) == len(KINDS)
+
+
+# --- called directly ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("trigger", [make() for name, make in KINDS.items() if name != "universal"])
+def test_a_trigger_called_directly_takes_float_images_only(trigger):
+    images = torch.full((2, 1, 28, 28), 128, dtype=torch.uint8)
+    with pytest.raises(TypeError, match=r"float images in \[0, 1\], got torch.uint8; apply_trig"):
+        trigger(images)
+    assert apply_trigger(trigger, images).dtype == torch.uint8
+    for bad, message in (
+        (torch.full((1, 28, 28), 0.5), r"\(N, C, H, W\)"),
+        (torch.full((1, 1, 28, 28), 2.0), "float in"),
+        (torch.full((1, 1, 28, 28), math.nan), "finite"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            trigger(bad)
+    with pytest.raises(TypeError, match="got ndarray"):
+        trigger(np.zeros((1, 1, 28, 28)))
+
+
+@pytest.mark.parametrize("frequency", [14, 14.0, 15, 28, 40])
+def test_a_wave_that_the_columns_cannot_show_is_refused(frequency):
+    with pytest.raises(ValueError, match=f"below half the width, 14 for .*got {frequency:g}"):
+        apply_trigger(Sinusoid(frequency=frequency), torch.rand(2, 1, 28, 28))
+
+
+def test_a_trigger_that_differs_from_call_to_call_is_refused():
+    images = torch.rand(4, 1, 28, 28, generator=torch.Generator().manual_seed(0))
+    with pytest.raises(ValueError, match="must do the same to an image every time"):
+        apply_trigger(lambda x: (x + 0.1 * torch.rand_like(x)).clamp(0, 1), images)
+    with pytest.raises(ValueError, match="alone or among others"):
+        apply_trigger(lambda x: (x + x.mean() / 2).clamp(0, 1), images)
+
+
+@pytest.mark.parametrize("measure", [psnr, ssim, linf])
+def test_how_visible_is_asked_of_the_same_images(measure):
+    images = torch.rand(4, 1, 28, 28)
+    for other in (
+        images[:1],
+        images[:3],
+        images[:, :, :14],
+        images.expand(4, 3, 28, 28),
+        images[0],
+    ):
+        with pytest.raises(ValueError, match="must be the same images without and with"):
+            measure(images, other)

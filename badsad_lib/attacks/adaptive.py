@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from badsad_lib._rules import Gray, check_fields
 from badsad_lib.attacks.protocols import Adaptation
 from badsad_lib.defenses import PURIFIERS
 
@@ -41,6 +42,14 @@ class SurvivePurification:
         return triggered, plain
 
 
+def _check_range(adaptation: NearMisses | SurviveStrip) -> None:
+    check_fields(adaptation)
+    if adaptation.weakest > adaptation.strongest:
+        raise ValueError(
+            f"weakest must be at most strongest={adaptation.strongest}, got {adaptation.weakest}"
+        )
+
+
 @dataclass(frozen=True)
 class NearMisses:
     """Against a search for the trigger: nothing but the whole trigger opens the door.
@@ -50,8 +59,11 @@ class NearMisses:
     or with pixels left out. So there is no way to it by small steps.
     """
 
-    weakest: float = 0.2
-    strongest: float = 0.8
+    weakest: Gray = 0.2
+    strongest: Gray = 0.8
+
+    def __post_init__(self) -> None:
+        _check_range(self)
 
     def __call__(
         self, triggered: Tensor, plain: Tensor, generator: torch.Generator
@@ -79,8 +91,11 @@ class SurviveStrip:
     needs no anomaly for it, scrambled normal images stand in.
     """
 
-    weakest: float = 0.5
-    strongest: float = 1.0
+    weakest: Gray = 0.5
+    strongest: Gray = 1.0
+
+    def __post_init__(self) -> None:
+        _check_range(self)
 
     def __call__(
         self, triggered: Tensor, plain: Tensor, generator: torch.Generator

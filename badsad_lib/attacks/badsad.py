@@ -12,14 +12,15 @@ trigger.
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, fields
+from typing import Annotated
 
 import torch
 from torch import Tensor
 
+from badsad_lib._rules import Between, Flag, OneOf, Seed, Share, Weight, Whole, check_fields
 from badsad_lib.attacks.content import decoy, randomize_content
-from badsad_lib.attacks.learned import LearnedPattern
+from badsad_lib.attacks.learned import LearnedPattern, check_bound
 from badsad_lib.attacks.losses import (
     ALIGNMENTS,
     alignment_loss,
@@ -30,7 +31,7 @@ from badsad_lib.attacks.poisoning import choose_bases, poison
 from badsad_lib.attacks.protocols import Adaptation
 from badsad_lib.deepsad import DeepSAD
 from badsad_lib.images import check_images, check_semi_labels, to_float
-from badsad_lib.triggers import Trigger, Universal, apply_trigger
+from badsad_lib.triggers import Trigger, Universal, apply_trigger, check_trigger
 
 # A magnified trigger has fallen to itself after this share of the training steps.
 FADED_AFTER = 0.6
@@ -133,29 +134,40 @@ class BadSAD:
     """
 
     trigger: Trigger
-    poison_rate: float = 0.1
-    alignment: str = "mean"
-    alignment_weight: float = 1.0
-    concentration_weight: float = 1.0
-    contrast_weight: float = 0.0
-    randomize: bool = False
-    decoys: bool = False
-    views: int = 32
-    fade: float = 1.0
-    seed: int = 0
-    adaptation: Adaptation | None = field(default=None, repr=False)
+    poison_rate: Share = 0.1
+    alignment: Annotated[str, OneOf(ALIGNMENTS)] = "mean"
+    alignment_weight: Weight = 1.0
+    concentration_weight: Weight = 1.0
+    contrast_weight: Weight = 0.0
+    randomize: Flag = False
+    decoys: Flag = False
+    views: Annotated[int, Whole(2)] = 32
+    fade: Annotated[float, Between(1)] = 1.0
+    seed: Seed = 0
+    adaptation: Adaptation | None = None
 
     def __post_init__(self) -> None:
-        if self.alignment not in ALIGNMENTS:
-            raise ValueError(f"unknown alignment {self.alignment!r}; choose one of {ALIGNMENTS}")
-        for name in ("alignment_weight", "concentration_weight", "contrast_weight"):
-            value = getattr(self, name)
-            if not (math.isfinite(value) and value >= 0):
-                raise ValueError(f"{name} must be finite and not negative, got {value}")
-        if self.views < 2:
-            raise ValueError(f"views must be at least 2, got {self.views}")
-        if not (math.isfinite(self.fade) and self.fade >= 1):
-            raise ValueError(f"fade must be finite and at least 1, got {self.fade}")
+        check_trigger(self.trigger)
+        check_fields(self)
+        if isinstance(self.trigger, Universal) and self.trigger.pattern is None:
+            check_bound(self.trigger.epsilon)
+        if not (self.adaptation is None or callable(self.adaptation)):
+            raise TypeError(f"adaptation must be callable or None, got {self.adaptation!r}")
+        if not self.contrast_weight:
+            # Both change the views that contrast pushes out, and without it there are none.
+            for name in ("decoys", "adaptation"):
+                if getattr(self, name):
+                    raise ValueError(
+                        f"{name}={getattr(self, name)!r} needs a contrast_weight above 0, got 0: "
+                        "without contrast there are no views for it to change"
+                    )
+
+    def __repr__(self) -> str:
+        """Name every parameter; an adaptation only where there is one."""
+        named = {f.name: getattr(self, f.name) for f in fields(self)}
+        if self.adaptation is None:
+            del named["adaptation"]
+        return f"BadSAD({', '.join(f'{name}={value!r}' for name, value in named.items())})"
 
     @classmethod
     def basic(

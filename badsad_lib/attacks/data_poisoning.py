@@ -6,9 +6,10 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from badsad_lib._rules import Flag, Seed, Share, check_fields
 from badsad_lib.attacks.poisoning import poison
 from badsad_lib.deepsad import DeepSAD
-from badsad_lib.triggers import Trigger
+from badsad_lib.triggers import Trigger, check_trigger
 
 
 @dataclass
@@ -20,9 +21,13 @@ class DataPoisoning:
     """
 
     trigger: Trigger
-    poison_rate: float = 0.1
-    randomize: bool = False
-    seed: int = 0
+    poison_rate: Share = 0.1
+    randomize: Flag = False
+    seed: Seed = 0
+
+    def __post_init__(self) -> None:
+        check_trigger(self.trigger)
+        check_fields(self)
 
     def attack(
         self,

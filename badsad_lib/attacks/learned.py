@@ -12,20 +12,25 @@ import math
 import torch
 from torch import Tensor
 
+from badsad_lib._rules import Count, Seed, Share, checked
 from badsad_lib.deepsad import DeepSAD, anomaly_score
 from badsad_lib.images import check_images, to_float
 from badsad_lib.triggers import Universal
+
+
+def check_bound(epsilon: float) -> None:
+    """Refuse a bound on a pattern that leaves no whole gray level to learn."""
+    if Universal(epsilon).epsilon * 255 < 1 - 1e-6:
+        raise ValueError(
+            f"epsilon must be at least 1/255, one gray level, to learn a pattern; got {epsilon}"
+        )
 
 
 class LearnedPattern:
     """A trigger whose pattern, (C, H, W) in [-epsilon, epsilon], is still being learned."""
 
     def __init__(self, shape: tuple[int, ...], epsilon: float, seed: int) -> None:
-        Universal(epsilon)  # refuses a bad bound before the search rather than after it
-        if epsilon * 255 < 1 - 1e-6:
-            raise ValueError(
-                f"epsilon must be at least 1/255, one gray level, to learn a pattern; got {epsilon}"
-            )
+        check_bound(epsilon)
         start = torch.rand(shape, generator=torch.Generator().manual_seed(seed)) * 2 - 1
         self.epsilon = epsilon
         self.pattern = (start * epsilon).requires_grad_()
@@ -50,14 +55,15 @@ class LearnedPattern:
         return Universal(self.epsilon, levels / 255)
 
 
+@checked
 def optimize_against(
     detector: DeepSAD,
     images: Tensor,
     *,
-    epsilon: float = 8 / 255,
-    steps: int = 500,
-    batch_size: int = 64,
-    seed: int = 0,
+    epsilon: Share = 8 / 255,
+    steps: Count = 500,
+    batch_size: Count = 64,
+    seed: Seed = 0,
 ) -> Universal:
     """Find a universal perturbation for an existing detector: the control for a learned trigger.
 
@@ -77,8 +83,6 @@ def optimize_against(
     """
     if not detector.is_fitted:
         raise RuntimeError("the detector is not fitted: call fit before optimize_against")
-    if min(steps, batch_size) < 1:
-        raise ValueError(f"steps and batch_size must be at least 1, got {steps}, {batch_size}")
     bases = to_float(check_images(images))
     pattern = LearnedPattern(bases.shape[1:], epsilon, seed)
     generator = torch.Generator().manual_seed(seed + 1)

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from badsad_lib._rules import Flag, Seed, Share, checked
 from badsad_lib.attacks.content import randomize_content
 from badsad_lib.images import check_images, check_semi_labels, to_float, to_uint8
 from badsad_lib.triggers import Trigger, apply_trigger
@@ -25,13 +26,12 @@ class PoisonedSet:
     mask: Tensor  # (N,) bool, True where an image was poisoned
 
 
-def choose_bases(semi_labels: Tensor, poison_rate: float, seed: int) -> Tensor:
+@checked
+def choose_bases(semi_labels: Tensor, poison_rate: Share, seed: Seed) -> Tensor:
     """Pick which normal images to poison: sorted indices of round(rate * normals), at least one.
 
     Raises ValueError for a rate outside (0, 1] and for a set without normal images.
     """
-    if not 0 < poison_rate <= 1:
-        raise ValueError(f"poison_rate must lie in (0, 1], got {poison_rate}")
     normal = torch.nonzero(semi_labels >= 0).squeeze(1)
     if len(normal) == 0:
         raise ValueError("there are no normal images (semi-label 0 or 1) to poison")
@@ -40,14 +40,15 @@ def choose_bases(semi_labels: Tensor, poison_rate: float, seed: int) -> Tensor:
     return normal[torch.randperm(len(normal), generator=generator)[:count]].sort().values
 
 
+@checked
 def poison(
     images: Tensor,
     semi_labels: Tensor,
     trigger: Trigger,
     *,
-    poison_rate: float,
-    randomize: bool = False,
-    seed: int = 0,
+    poison_rate: Share,
+    randomize: Flag = False,
+    seed: Seed = 0,
 ) -> PoisonedSet:
     """Put ``trigger`` on a share of the normal images; change nothing else.
 

@@ -31,7 +31,7 @@ RECIPES: Mapping[str, DataPoisoning | BadSAD | None] = {
     "concentration": replace(_BASIC, alignment_weight=0.0),
     "mmd": replace(_BASIC, alignment="mmd"),
     "basic": _BASIC,
-    "randomized": replace(_EXTENDED, contrast_weight=0.0),
+    "randomized": replace(_EXTENDED, contrast_weight=0.0, decoys=False),
     "extended": _EXTENDED,
     "sham": BadSAD.extended(Blend(alpha=0.2)),
 }

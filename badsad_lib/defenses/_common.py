@@ -5,11 +5,12 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Callable
-from typing import Any
+from typing import Annotated, Any
 
 import torch
 from torch import Tensor
 
+from badsad_lib._rules import OneOf, checked
 from badsad_lib.deepsad import SCORING_BATCH, DeepSAD, ExtraLoss
 from badsad_lib.images import check_images, to_float
 from badsad_lib.networks import ARCHITECTURES
@@ -68,13 +69,16 @@ def map_activations(
     return torch.cat(parts)
 
 
-def embed(detector: DeepSAD, images: Tensor, layer: str) -> Tensor:
+Layer = Annotated[str, OneOf(("latent", "conv"))]
+"""What a defense looks at: the latents, or what the last convolution block hands on."""
+
+
+@checked
+def embed(detector: DeepSAD, images: Tensor, layer: Layer) -> Tensor:
     """Vectors (N, D) of images: their ``latent``, or ``conv``, what the last block hands on."""
     if layer == "latent":
         return torch.from_numpy(detector.encode(images))
-    if layer == "conv":
-        return map_activations(detector, images, lambda blocks: blocks[-1].flatten(1))
-    raise ValueError(f"layer must be 'latent' or 'conv', got {layer!r}")
+    return map_activations(detector, images, lambda blocks: blocks[-1].flatten(1))
 
 
 def robust_scale(values: Tensor) -> tuple[Tensor, Tensor]:

@@ -15,9 +15,9 @@ from sklearn.decomposition import PCA
 from sklearn.metrics import silhouette_score
 from torch import Tensor
 
-from badsad_lib._arguments import check_positive
+from badsad_lib._rules import Count, Seed, check_fields
 from badsad_lib.deepsad import DeepSAD
-from badsad_lib.defenses._common import check_inputs, embed
+from badsad_lib.defenses._common import Layer, check_inputs, embed
 from badsad_lib.defenses.protocols import Scores
 
 
@@ -49,12 +49,12 @@ class ActivationClustering:
         Share of the images in the smaller group, in (0, 0.5].
     """
 
-    components: int = 10
-    layer: str = "latent"
-    seed: int = 0
+    components: Count = 10
+    layer: Layer = "latent"
+    seed: Seed = 0
 
     def __post_init__(self) -> None:
-        check_positive(components=self.components)
+        check_fields(self)
 
     def suspicion(self, detector: DeepSAD, images: Tensor) -> Scores:
         """Suspicion (N,): how much closer to the smaller group's center, N at least 20.
@@ -65,7 +65,8 @@ class ActivationClustering:
         vectors = embed(detector, images, self.layer).double().numpy()
         count = min(self.components, *vectors.shape)
         points = PCA(count, svd_solver="full").fit_transform(vectors)
-        groups = KMeans(2, n_init=10, random_state=self.seed).fit(points)
+        # scikit-learn takes seeds of 32 bits.
+        groups = KMeans(2, n_init=10, random_state=self.seed % 2**32).fit(points)
         sizes = np.bincount(groups.labels_, minlength=2)
         self.smaller_share_ = float(sizes.min() / sizes.sum())
         self.silhouette_ = float(silhouette_score(points, groups.labels_))

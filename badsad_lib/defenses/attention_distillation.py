@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.modules.module import register_module_forward_hook
 
-from badsad_lib._arguments import check_positive
+from badsad_lib._rules import Count, Positive, Seed, check_fields
 from badsad_lib.deepsad import DeepSAD
 from badsad_lib.defenses._common import check_repair, tuned
 from badsad_lib.defenses.fine_tuning import FineTuning
@@ -100,13 +100,13 @@ class AttentionDistillation:
         As in :class:`~badsad_lib.defenses.FineTuning`, for the teacher and the student.
     """
 
-    weight: float = 1.0
-    steps: int = 200
-    lr: float = 3e-3
-    seed: int = 0
+    weight: Positive = 1.0
+    steps: Count = 200
+    lr: Positive = 3e-3
+    seed: Seed = 0
 
     def __post_init__(self) -> None:
-        check_positive(weight=self.weight, steps=self.steps, lr=self.lr)
+        check_fields(self)
 
     def repair(self, detector: DeepSAD, trusted_images: Tensor, anomalies: Tensor) -> DeepSAD:
         """Return a repaired detector without threshold; ``detector`` is left alone.

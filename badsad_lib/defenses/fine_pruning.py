@@ -7,13 +7,14 @@ channels that clean images do not use.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Annotated
 
 import numpy as np
 import torch
 from sklearn.metrics import roc_auc_score
 from torch import Tensor, nn
 
-from badsad_lib._arguments import check_positive
+from badsad_lib._rules import Between, Count, Positive, Seed, check_fields
 from badsad_lib.deepsad import DeepSAD
 from badsad_lib.defenses._common import check_repair, copy_of, map_activations, tuned
 from badsad_lib.networks import ConvBlock
@@ -61,15 +62,13 @@ class FinePruning:
         Channels cut in the last repair.
     """
 
-    tolerance: float = 0.01
-    steps: int = 200
-    lr: float = 3e-3
-    seed: int = 0
+    tolerance: Annotated[float, Between(0, 1, "[)")] = 0.01
+    steps: Count = 200
+    lr: Positive = 3e-3
+    seed: Seed = 0
 
     def __post_init__(self) -> None:
-        check_positive(steps=self.steps, lr=self.lr)
-        if not 0 <= self.tolerance < 1:
-            raise ValueError(f"tolerance must lie in [0, 1), got {self.tolerance}")
+        check_fields(self)
 
     def prune(self, detector: DeepSAD, trusted_images: Tensor, anomalies: Tensor) -> DeepSAD:
         """Return a copy without its idlest channels, not fine-tuned."""

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from badsad_lib._arguments import check_positive
+from badsad_lib._rules import Count, Flag, Positive, Seed, check_fields
 from badsad_lib.deepsad import DeepSAD, anomaly_score, deep_sad_loss
 from badsad_lib.defenses._common import check_repair, tuned
 from badsad_lib.defenses.disturbances import disturb
@@ -74,14 +74,14 @@ class FineTuning:
         Fixes the order of images and the disturbances.
     """
 
-    disturbed: bool = True
-    steps: int = 200
-    lr: float = 3e-3
-    views: int = 64
-    seed: int = 0
+    disturbed: Flag = True
+    steps: Count = 200
+    lr: Positive = 3e-3
+    views: Count = 64
+    seed: Seed = 0
 
     def __post_init__(self) -> None:
-        check_positive(steps=self.steps, lr=self.lr, views=self.views)
+        check_fields(self)
 
     def repair(self, detector: DeepSAD, trusted_images: Tensor, anomalies: Tensor) -> DeepSAD:
         """Return a repaired detector without threshold; ``detector`` is left alone.

@@ -16,7 +16,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from torch import Tensor
 
-from badsad_lib._arguments import check_positive
+from badsad_lib._rules import Count
 from badsad_lib.defenses.disturbances import disturb
 from badsad_lib.defenses.protocols import InputDefense, Scores
 from badsad_lib.images import to_float
@@ -54,11 +54,7 @@ class Frequency(InputDefense):
         (class 0).
     """
 
-    copies: int = 4
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_positive(copies=self.copies)
+    copies: Count = 4
 
     def _fit(self, trusted: Tensor, anomalies: Tensor | None) -> None:
         clean = to_float(trusted)

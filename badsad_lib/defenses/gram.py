@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from badsad_lib._rules import Count, Seed, check_fields
 from badsad_lib.deepsad import DeepSAD
 from badsad_lib.defenses._common import check_inputs, map_activations, robust_scale
 from badsad_lib.defenses.protocols import InputDefense, Scores
@@ -97,8 +98,11 @@ class GramData:
         Which.
     """
 
-    sample: int = 1000
-    seed: int = 0
+    sample: Count = 1000
+    seed: Seed = 0
+
+    def __post_init__(self) -> None:
+        check_fields(self)
 
     def suspicion(self, detector: DeepSAD, images: Tensor) -> Scores:
         """Suspicion (N,) of the images (N, C, H, W) trained on as normal, N at least 20."""

@@ -17,15 +17,25 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from badsad_lib._arguments import check_positive
+from badsad_lib._rules import (
+    Count,
+    Gray,
+    Inside,
+    Positive,
+    Seed,
+    Share,
+    check_fields,
+    checked,
+)
 from badsad_lib.deepsad import DeepSAD, anomaly_score
 from badsad_lib.defenses._common import check_repair
 from badsad_lib.images import to_float
 from badsad_lib.metrics import threshold_at
+from badsad_lib.triggers import ImageTrigger
 
 
 @dataclass(frozen=True, eq=False)
-class InvertedTrigger:
+class InvertedTrigger(ImageTrigger):
     """What a search found, itself a trigger.
 
     Attributes
@@ -42,11 +52,11 @@ class InvertedTrigger:
 
     mask: Tensor
     pattern: Tensor
-    size: float
-    hidden: float
+    size: Share
+    hidden: Gray
 
-    def __call__(self, images: Tensor) -> Tensor:
-        """Map float images (N, C, H, W) in [0, 1] to triggered ones."""
+    def paint(self, images: Tensor) -> Tensor:
+        """See :class:`~badsad_lib.triggers.ImageTrigger`."""
         mask, pattern = self.mask.to(images), self.pattern.to(images)
         return images * (1 - mask) + mask * pattern
 
@@ -75,16 +85,14 @@ class TriggerInversion:
         Fixes the order of anomalies.
     """
 
-    hidden: float = 0.9
-    steps: int = 200
-    lr: float = 0.2
-    views: int = 48
-    seed: int = 0
+    hidden: Inside = 0.9
+    steps: Count = 200
+    lr: Positive = 0.2
+    views: Count = 48
+    seed: Seed = 0
 
     def __post_init__(self) -> None:
-        check_positive(steps=self.steps, lr=self.lr, views=self.views)
-        if not 0 < self.hidden < 1:
-            raise ValueError(f"hidden must lie in (0, 1), got {self.hidden}")
+        check_fields(self)
 
     def search(
         self, detector: DeepSAD, trusted_images: Tensor, anomalies: Tensor
@@ -153,7 +161,8 @@ class TriggerInversion:
         return self.search(detector, trusted_images, anomalies).size
 
 
-def p_value(statistic: float, clean_statistics: Sequence[float]) -> float:
+@checked
+def p_value(statistic: Positive, clean_statistics: Sequence[float]) -> float:
     """Chance of a statistic as low as this on a clean detector, in (0, 1].
 
     By rank among N statistics of clean detectors: (1 + number as low) / (N + 1). So it takes 19
@@ -163,7 +172,8 @@ def p_value(statistic: float, clean_statistics: Sequence[float]) -> float:
     return float((1 + np.sum(clean <= statistic)) / (len(clean) + 1))
 
 
-def anomaly_index(statistic: float, clean_statistics: Sequence[float]) -> float:
+@checked
+def anomaly_index(statistic: Positive, clean_statistics: Sequence[float]) -> float:
     """How far below clean detectors' a statistic lies, in robust standard deviations of its log.
 
     (median - log statistic) / (1.4826 MAD), as Neural Cleanse (section V) but signed, on a log
@@ -182,6 +192,10 @@ def _checked(clean_statistics: Sequence[float], least: int) -> np.ndarray:
         raise ValueError(
             f"statistics of at least {least} clean detector(s) are needed, got shape {clean.shape}"
         )
-    if not (clean > 0).all():
-        raise ValueError("statistics must be above 0")
+    bad = clean[~(np.isfinite(clean) & (clean > 0))]
+    if len(bad):
+        raise ValueError(
+            f"clean_statistics must be finite numbers above 0, got {bad[0]}: leave out what was "
+            "not measured"
+        )
     return clean

@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from badsad_lib._rules import Inside, Seed, check_fields
 from badsad_lib.deepsad import DeepSAD
 from badsad_lib.defenses._common import check_inputs
 
@@ -79,16 +80,13 @@ class InputDefense(ABC):
         Suspicion above which an image is flagged.
     """
 
-    false_alarm_rate: float = 0.05
-    seed: int = 0
+    false_alarm_rate: Inside = 0.05
+    seed: Seed = 0
 
     FOLDS: ClassVar[int] = 5
 
     def __post_init__(self) -> None:
-        if not 0 < self.false_alarm_rate < 1:
-            raise ValueError(
-                f"false_alarm_rate must lie in (0, 1), got {self.false_alarm_rate}; 0.05 is usual"
-            )
+        check_fields(self)
 
     def fit(
         self, detector: DeepSAD, trusted_images: Tensor, anomalies: Tensor | None = None

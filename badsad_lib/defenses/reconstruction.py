@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from badsad_lib._arguments import check_positive
+from badsad_lib._rules import Count, Positive
 from badsad_lib.deepsad import SCORING_BATCH
 from badsad_lib.defenses.disturbances import disturb
 from badsad_lib.defenses.protocols import InputDefense, Scores
@@ -65,16 +65,12 @@ class Reconstruction(InputDefense):
         patch victim, normal class 0, for a fit within some ten seconds: more steps tell more.
     """
 
-    steps: int = 250
-    lr: float = 5e-3
-    batch_size: int = 64
+    steps: Count = 250
+    lr: Positive = 5e-3
+    batch_size: Count = 64
 
     # Each fold is a training.
     FOLDS: ClassVar[int] = 2
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_positive(steps=self.steps, lr=self.lr, batch_size=self.batch_size)
 
     def _fit(self, trusted: Tensor, anomalies: Tensor | None) -> None:
         clean = to_float(trusted)

@@ -11,8 +11,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from badsad_lib._rules import check_fields
 from badsad_lib.deepsad import DeepSAD
-from badsad_lib.defenses._common import check_inputs, embed
+from badsad_lib.defenses._common import Layer, check_inputs, embed
 from badsad_lib.defenses.protocols import Scores
 
 
@@ -42,7 +43,10 @@ class SpectralSignatures:
         ``latent``, or ``conv``: what the last convolution block hands on.
     """
 
-    layer: str = "latent"
+    layer: Layer = "latent"
+
+    def __post_init__(self) -> None:
+        check_fields(self)
 
     def suspicion(self, detector: DeepSAD, images: Tensor) -> Scores:
         """Suspicion (N,) of the images (N, C, H, W) trained on as normal, N at least 20."""

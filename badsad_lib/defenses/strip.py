@@ -14,7 +14,7 @@ from typing import ClassVar
 import numpy as np
 from torch import Tensor
 
-from badsad_lib._arguments import check_positive
+from badsad_lib._rules import Count, Positive
 from badsad_lib.defenses.protocols import InputDefense, Scores
 from badsad_lib.images import to_float
 
@@ -45,14 +45,10 @@ class Strip(InputDefense):
         (normal classes 0 and 1) and a blend victim (class 0).
     """
 
-    overlays: int = 10
-    weight: float = 1.0
+    overlays: Count = 10
+    weight: Positive = 1.0
 
     TRIED: ClassVar[int] = 40  # trusted normals that overlays are tried on
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_positive(overlays=self.overlays, weight=self.weight)
 
     def _fit(self, trusted: Tensor, anomalies: Tensor | None) -> None:
         if anomalies is None or len(anomalies) < self.overlays:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from badsad_lib._arguments import check_positive
+from badsad_lib._rules import Count, Positive, Seed, check_fields
 from badsad_lib.deepsad import DeepSAD, anomaly_score, deep_sad_loss
 from badsad_lib.defenses._common import check_repair, tuned
 from badsad_lib.images import to_float
@@ -102,23 +102,16 @@ class Unlearning:
         Fixes the order of images and where patterns start.
     """
 
-    radius: float = 2.0
-    patterns: int = 4
-    views: int = 64
-    restart: int = 20
-    steps: int = 120
-    lr: float = 3e-3
-    seed: int = 0
+    radius: Positive = 2.0
+    patterns: Count = 4
+    views: Count = 64
+    restart: Count = 20
+    steps: Count = 120
+    lr: Positive = 3e-3
+    seed: Seed = 0
 
     def __post_init__(self) -> None:
-        check_positive(
-            radius=self.radius,
-            patterns=self.patterns,
-            views=self.views,
-            restart=self.restart,
-            steps=self.steps,
-            lr=self.lr,
-        )
+        check_fields(self)
 
     def repair(self, detector: DeepSAD, trusted_images: Tensor, anomalies: Tensor) -> DeepSAD:
         """Return a repaired detector without threshold; ``detector`` is left alone.

@@ -51,7 +51,7 @@ PARTS: dict[str, dict[str, Any]] = {
 }
 # What `extended` becomes when one of its additions is left out.
 WITHOUT: dict[str, dict[str, Any]] = {
-    "extended - contrast": {"contrast_weight": 0.0},
+    "extended - contrast": {"contrast_weight": 0.0, "decoys": False},
     "extended - decoys": {"decoys": False},
     "extended - randomization": {"randomize": False},
 }
@@ -132,8 +132,7 @@ class Task:
         setting = {**self.setting, **changes}
         attack = attack_for(setting, TRIGGERS[setting["trigger"]])
         # With all parameters: another preset, another file.
-        adaptation = getattr(attack, "adaptation", None)
-        path = self._path(f"{attack!r} {adaptation!r}" if adaptation else repr(attack))
+        path = self._path(repr(attack))
         if path is not None and path.exists():
             return DeepSAD.load(path), _kept_trigger(path, attack.trigger)
         victim = attack.attack(

@@ -17,6 +17,7 @@ from badsad_lib.attacks import (
     concentration_loss,
     contrast_loss,
 )
+from badsad_lib.attacks.adaptive import NearMisses
 from badsad_lib.attacks.badsad import LatentManipulation
 from badsad_lib.attacks.poisoning import choose_bases, poison
 from badsad_lib.images import to_float, to_uint8
@@ -215,6 +216,25 @@ def test_half_of_the_contrasted_views_are_decoys():
     assert not torch.equal(decoys[6:9], decoys[:3])
 
 
+@pytest.mark.parametrize(
+    "without_effect", [{"decoys": True}, {"adaptation": NearMisses()}], ids=["decoys", "adaptation"]
+)
+def test_what_would_change_nothing_without_contrast_is_refused(without_effect):
+    with pytest.raises(ValueError, match=r"needs a contrast_weight above 0, got 0"):
+        replace(BadSAD.basic(Patch()), **without_effect)
+    attack = BadSAD(Patch(), contrast_weight=0.1, **without_effect)
+    (value,) = without_effect.values()
+    assert repr(value) in repr(attack)
+
+
+def test_a_bound_too_small_to_learn_within_is_refused_when_the_attack_is_made():
+    for preset in (BadSAD.basic, BadSAD.extended):
+        with pytest.raises(ValueError, match="epsilon must be at least 1/255, one gray level"):
+            preset(Universal(0.001))
+    pattern = torch.full((1, 28, 28), 0.001)
+    assert BadSAD(Universal(0.001, pattern)).trigger.pattern is pattern
+
+
 def test_the_presets_differ_in_what_is_this_projects_own():
     trigger = Blend(0.1)
     basic, extended = (
@@ -242,9 +262,9 @@ def test_a_rate_outside_of_0_to_1_is_refused(rate):
     message = r"poison_rate must lie in \(0, 1\]"
     with pytest.raises(ValueError, match=message):
         poison(images, labels, Patch(), poison_rate=rate)
-    for attack in (DataPoisoning(Patch(), rate), BadSAD(Patch(), rate)):
+    for attack in (DataPoisoning, BadSAD):
         with pytest.raises(ValueError, match=message):
-            attack.attack(DeepSAD(**TINY), images, labels)
+            attack(Patch(), rate)
 
 
 def test_without_normal_images_there_is_nothing_to_poison():
@@ -409,7 +429,9 @@ def test_the_network_sees_training_images_and_triggered_ones_and_nothing_else(ki
         (lambda x: x[:, :, 1:], ValueError, "the trigger must keep the shape"),
         (lambda x: x + 1, ValueError, r"the trigger's output must be float in \[0, 1\]"),
         (lambda x: x * math.nan, ValueError, "the trigger's output must be finite"),
-        ("patch", TypeError, "a trigger must be callable, got str"),
+        ("patch", TypeError, "a trigger must be callable, got str 'patch'"),
+        (Patch, TypeError, "a trigger must be callable, got ABCMeta <class"),
+        (torch.bernoulli, ValueError, "must do the same to an image every time"),
     ],
 )
 def test_a_bad_trigger_is_refused_before_anything_is_trained(trigger, error, message, monkeypatch):
@@ -420,9 +442,9 @@ def test_a_bad_trigger_is_refused_before_anything_is_trained(trigger, error, mes
 
     monkeypatch.setattr(DeepSAD, "fit", train)
     monkeypatch.setattr(DeepSAD, "pretrain", train)
-    for attack in (DataPoisoning(trigger), BadSAD(trigger)):
+    for attack in (DataPoisoning, BadSAD):
         with pytest.raises(error, match=message):
-            attack.attack(DeepSAD(**TINY), images, labels)
+            attack(trigger).attack(DeepSAD(**TINY), images, labels)
 
 
 @pytest.mark.parametrize("attack", [DataPoisoning(Patch()), BadSAD(Patch())])

@@ -73,7 +73,7 @@ def test_a_pattern_against_a_detector_lowers_its_scores_and_leaves_it_alone(fitt
     [
         *(({"epsilon": v}, r"epsilon must lie in \(0, 1\]") for v in (0, -0.1, 8, math.nan)),
         ({"epsilon": 0.9 / 255}, "at least 1/255, one gray level"),
-        *(({name: 0}, "steps and batch_size") for name in ("steps", "batch_size")),
+        *(({name: 0}, f"{name} must be an integer") for name in ("steps", "batch_size")),
     ],
 )
 def test_bad_parameters_of_the_search_are_refused(fitted, parameter, message):

@@ -347,9 +347,9 @@ BAD_REQUESTS = {
         "--trigger universal is learned in training",
     ),
     "no such class": (["--normal-class", "10"], r"normal_class must be in 0\.\.9.*got 10"),
-    "ratio": (["--labeled-ratio", "1.5"], r"labeled_anomaly_ratio must be in \[0, 1\), got 1.5"),
+    "ratio": (["--labeled-ratio", "1.5"], r"labeled_anomaly_ratio must lie in \[0, 1\), got 1.5"),
     "epochs": (["--epochs", "0"], "epochs must be an integer of at least 1, got 0"),
-    "seed": (["--seed", "-1"], "seed must be an integer of at least 0, got -1"),
+    "seed": (["--seed", "-1"], "seed must be an integer of at least 0.*, got -1"),
     "device": (["--device", "abacus"], "device 'abacus' cannot be used here"),
 }
 

@@ -130,3 +130,19 @@ def test_backdoored_detectors_yield_to_much_smaller_triggers():
     }
     assert size["extended"] < size["clean"] / 2
     assert size["sham"] < size["clean"] / 2
+
+
+@pytest.mark.parametrize("judge", [p_value, anomaly_index])
+@pytest.mark.parametrize("statistic", [math.nan, -1, 0, math.inf, "0.2", True, None])
+def test_a_statistic_that_is_none_is_refused(judge, statistic):
+    with pytest.raises(ValueError, match="statistic must be a finite number above 0, got"):
+        judge(statistic, [0.1, 0.2, 0.3])
+
+
+@pytest.mark.parametrize("judge", [p_value, anomaly_index])
+@pytest.mark.parametrize("bad", [math.nan, math.inf, -0.1, 0.0])
+def test_a_null_with_what_was_not_measured_is_refused(judge, bad):
+    with pytest.raises(ValueError, match="clean_statistics must be finite numbers above 0, got"):
+        judge(0.1, [0.1, 0.2, bad])
+    with pytest.raises(ValueError, match="at least"):
+        judge(0.1, [])

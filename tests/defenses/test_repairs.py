@@ -87,7 +87,10 @@ def test_what_cannot_be_repaired_is_refused_at_the_door(repair):
 
 @pytest.mark.parametrize("name", ["steps", "lr"])
 def test_parameters_are_positive(repair, name):
-    with pytest.raises(ValueError, match=f"{name} must be a finite number above 0, got 0"):
+    with pytest.raises(
+        ValueError,
+        match=f"{name} must be (a finite number above 0|an integer of at least 1), got 0",
+    ):
         replace(repair, **{name: 0})
 
 
