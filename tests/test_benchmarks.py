@@ -77,23 +77,6 @@ def clean():
     return committed("detector")
 
 
-def test_the_readme_shows_the_committed_results():
-    readme = (BENCHMARKS.parent / "README.md").read_text()
-    assert script("tables").filled(readme) == readme
-
-
-def test_a_changed_result_would_change_the_readme(tmp_path):
-    results = tmp_path / "results"
-    results.mkdir()
-    for file in (RESULTS).glob("*.csv"):
-        (results / file.name).write_text(file.read_text())
-    changed = pd.read_csv(results / "detector.csv")
-    changed.loc[0, "auroc"] = 0.123
-    changed.to_csv(results / "detector.csv", index=False)
-    readme = (BENCHMARKS.parent / "README.md").read_text()
-    assert script("tables").filled(readme, results) != readme
-
-
 def test_the_detector_table_is_complete_and_above_its_floors(clean):
     assert {"course", "full", "hard"} <= set(clean["protocol"]) <= set(detector.PROTOCOLS)
     for _, rows in clean.groupby(["protocol", "seed"]):
@@ -303,7 +286,7 @@ def test_an_attacker_who_knows_a_guard_gets_past_it_in_some_class(guard):
 
 
 def test_trigger_inversion_tells_backdoored_from_clean_detectors():
-    rows, tables = committed("defense_model"), script("tables")
+    rows, tables = committed("defense_model"), script("defense_tables")
     victims = {
         victim: trigger
         for victim, (method, trigger, adaptation) in tables.VICTIMS.items()

@@ -478,16 +478,6 @@ def test_the_readme_shows_what_the_commands_print(tmp_path, capsys, monkeypatch)
             assert numbers(line) == pytest.approx(numbers(promised), **tolerance(line)), line
 
 
-def test_the_lines_of_python_in_the_readme_run(capsys):
-    (lines,) = blocks("python")
-    quick = lines.replace("DeepSAD(seed=0)", "DeepSAD(seed=0, epochs=1, pretrain_epochs=0)")
-    assert quick != lines
-    exec(quick, {})
-    shares = numbers(capsys.readouterr().out)
-    assert shares
-    assert all(0 <= share <= 1 for share in shares)
-
-
 def test_the_readme_lists_the_targets_of_the_makefile():
     targets = re.findall(r"^([a-z-]+):.*##", (ROOT / "Makefile").read_text("utf-8"), re.M)
     listed = re.findall(r"^\| `make ([a-z-]+)` \|", README.read_text("utf-8"), re.M)
@@ -501,10 +491,3 @@ def test_what_the_readme_points_to_is_there():
     assert len(local) >= 5
     for link in local:
         assert (ROOT / link).exists(), link
-
-
-@pytest.mark.parametrize("table", ["detector", "speed"])
-def test_the_readme_has_a_place_for_each_table(table):
-    text = README.read_text("utf-8")
-    assert text.count(f"<!-- table:{table} -->\n") == text.count(f"<!-- /table:{table} -->\n") == 1
-    assert text.index(f"<!-- table:{table} -->") < text.index(f"<!-- /table:{table} -->")

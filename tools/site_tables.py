@@ -29,12 +29,12 @@ REQUIREMENT = re.compile(r"^([A-Za-z0-9._-]+)==", re.MULTILINE)
 SESSIONS: dict[int, list[tuple[str, int | str]]] = {
     50: [
         ("The story, from the picture on the first page", 10),
-        ("{doc}`9_playground`: find the trigger's place, then the challenge", 15),
+        ("{doc}`9_playground`: how far may the square move or shrink? Then the challenge", 15),
         ("{doc}`6_evaluation`, up to the controls, in the browser", 15),
         ("Exercise", "ex-triggered-auroc"),
     ],
     90: [
-        ("{doc}`9_playground`, as an opening question: which of the two would you buy?", 10),
+        ("{doc}`9_playground`, as an opening question: what would you test before you buy?", 10),
         ("{doc}`3_triggers`, run, with its predictions", 25),
         ("Exercise", "ex-wave"),
         ("{doc}`5_latent_manipulation`, run, up to the full attack", 30),

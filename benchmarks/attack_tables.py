@@ -1,0 +1,249 @@
+"""Tables of the detector and of the attacks on it, from the committed results."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+from cells import ASR, RESULTS, average, compared, mean, number, ranged, same_pairs, size, table
+
+from badsad_lib.triggers import KINDS
+
+# Name in the results -> name in the table, and the protocol that differs in one thing only.
+PROTOCOLS = {
+    "full": ("all of Fashion-MNIST", None),
+    "course": ("course subset", None),
+    "course pretrained": ("course subset, pretrained", "course"),
+    "hard": ("one known anomaly class", None),
+    "hard tuned": ("one known anomaly class, tuned", "hard"),
+    "hard pretrained": ("one known anomaly class, pretrained", "hard"),
+}
+
+TRIGGERS = {name: kind.label for name, kind in KINDS.items()}
+CONTROLS = ("turned", "noise", "rings")  # control_triggers
+OTHER_DATA = {
+    "hard": "patch, one known anomaly class",
+    "mnist": "patch, MNIST",
+    "color": "patch, in color",
+}
+NETWORKS = {"fashion_mnist": "encoder for clothes", "mnist": "encoder for digits"}
+# What the rows of the ablation are called where their name in the results says less.
+METHODS = {
+    "basic": "alignment mean, concentration",
+    "basic mmd": "alignment mmd, concentration",
+}
+SIZE = "classes x seeds"
+ASR_HEADS = [f"ASR at {quantile} (classes)" for quantile in ASR]
+LOST = "AUROC lost (classes)"
+
+
+def read(name: str, results: Path = RESULTS) -> pd.DataFrame:
+    return pd.read_csv(results / f"{name}.csv")
+
+
+# --- the detector -------------------------------------------------------------------------------
+
+
+def protocol_rows(results: Path = RESULTS) -> dict[str, pd.DataFrame]:
+    """Runs of each protocol that has all ten classes, of the seeds that all protocols have."""
+    runs = read("detector", results)
+    rows = {name: runs[runs["protocol"] == name] for name in PROTOCOLS}
+    return same_pairs({n: own for n, own in rows.items() if own["normal_class"].nunique() == 10})
+
+
+def detector_table(results: Path = RESULTS) -> str:
+    """AUROC of the clean detector, a row a protocol."""
+    rows = protocol_rows(results)
+    lines = []
+    for protocol, runs in rows.items():
+        name, baseline = PROTOCOLS[protocol]
+        paired = compared(runs, rows[baseline], "auroc") if baseline else "–"
+        epochs = f"{runs['epochs'].iloc[0]}"
+        lines.append([name, epochs, size(runs), ranged(runs, "auroc"), paired])
+    heads = ["detector", "epochs", SIZE, "AUROC, mean (classes)", "less the row above (95 %)"]
+    return table(heads, lines)
+
+
+def detector_classes_table(results: Path = RESULTS) -> str:
+    """AUROC of the clean detector, a column a normal class."""
+    lines = []
+    for protocol, runs in protocol_rows(results).items():
+        of_class = runs.groupby("normal_class")["auroc"].mean()
+        cells = [f"{auroc:.3f}" for auroc in of_class]
+        lines.append([PROTOCOLS[protocol][0], size(runs), *cells])
+    return table(["AUROC, normal class", SIZE, *map(str, range(10))], lines)
+
+
+def speed_table(results: Path = RESULTS) -> str:
+    """Images per second, this library against a plain loop."""
+    rows = read("speed", results)
+    lines = [
+        [
+            row["stage"],
+            f"{row['plain']:,.0f}/s",
+            f"{row['library']:,.0f}/s",
+            f"{row['ratio']:.1f}",
+            f"{row['floor']:.0%}",
+            f"{row['plain_mb']:,.0f}, {row['library_mb']:,.0f}",
+        ]
+        for row in rows.to_dict("records")
+    ]
+    heads = ["", "plain loop", "this library", "ratio", "of the floor", "peak MB, each"]
+    machine = rows.iloc[0]
+    note = f"{machine['device']}; {machine['versions']}. Best of the repeats."
+    return table(heads, lines, note)
+
+
+# --- the attack ---------------------------------------------------------------------------------
+
+
+def trigger_rows(results: Path = RESULTS) -> dict[str, pd.DataFrame]:
+    """Runs of ``extended`` under each trigger and rate, on the pairs that all of them have."""
+    runs = read("attack_main", results)
+    runs = runs[runs["method"] == "extended"]
+    rows = {}
+    for rate in sorted(runs["poison_rate"].unique(), reverse=True):
+        for trigger, label in TRIGGERS.items():
+            own = runs[(runs["trigger"] == trigger) & (runs["poison_rate"] == rate)]
+            name = label if rate == 0.1 else f"{label}, poison rate {100 * rate:.0f} %"
+            if len(own):
+                rows[name] = own
+    return same_pairs(rows)
+
+
+def asr_cells(runs: pd.DataFrame) -> list[str]:
+    """ASR at the three thresholds."""
+    return [ranged(runs, column) for column in ASR.values()]
+
+
+def attack_table(results: Path = RESULTS) -> str:
+    """BadSAD.extended under every trigger: what it reaches and what it costs."""
+    rows = trigger_rows(results)
+    patch = TRIGGERS["patch"]
+    lines = [
+        [
+            name,
+            size(runs),
+            *asr_cells(runs),
+            ranged(runs, "auroc_drop", 3),
+            "–" if name == patch else compared(runs, rows[patch], ASR["0.95"]),
+        ]
+        for name, runs in rows.items()
+    ]
+    heads = ["trigger", SIZE, *ASR_HEADS, LOST, "ASR at 0.95, less the first row's (95 %)"]
+    return table(heads, lines)
+
+
+def others(runs: pd.DataFrame) -> float:
+    """Largest mean ASR, at 0.95, of triggers that the victim was not trained on."""
+    return max(average(runs, f"asr_{control}") for control in CONTROLS)
+
+
+def control_cells(runs: pd.DataFrame) -> list[str]:
+    """What should stay small, all at the 0.95 quantile."""
+    return [
+        ranged(runs, "detection_drop", 3),
+        f"{mean(runs, 'triggered_false_alarms')} ({mean(runs, 'false_alarms')})",
+        ranged(runs, "control_asr"),
+        number(others(runs)),
+        ranged(runs, "sham_asr"),
+    ]
+
+
+CONTROL_HEADS = [
+    "detection lost (classes)",
+    "false alarms, triggered (clean) normals",
+    "ASR on clean twin (classes)",
+    "ASR of other triggers",
+    "ASR on sham twin (classes)",
+]
+
+
+def controls_table(results: Path = RESULTS) -> str:
+    """Render the controls of :func:`attack_table`'s rows."""
+    rows = trigger_rows(results)
+    lines = [[name, size(runs), *control_cells(runs)] for name, runs in rows.items()]
+    return table(["trigger", SIZE, *CONTROL_HEADS], lines)
+
+
+def other_rows(results: Path = RESULTS) -> dict[str, pd.DataFrame]:
+    """Runs on other data, of one encoder each. They share no data, so they are not compared."""
+    rows = {}
+    for name, label in OTHER_DATA.items():
+        if not (results / f"attack_{name}.csv").exists():
+            continue
+        runs = read(f"attack_{name}", results)
+        label += " (course subset)" if runs["subset"].iloc[0] == "course" else ""
+        if "network" in runs:
+            for network, own in runs.groupby("network", sort=False):
+                rows[f"{label}, {NETWORKS[network]}"] = own
+        else:
+            rows[label] = runs
+    return rows
+
+
+def other_data_table(results: Path = RESULTS) -> str:
+    """BadSAD.extended on other data and labels."""
+    lines = [
+        [name, size(runs), *asr_cells(runs), ranged(runs, "auroc_drop", 3), *control_cells(runs)]
+        for name, runs in other_rows(results).items()
+    ]
+    return table(["attack", SIZE, *ASR_HEADS, LOST, *CONTROL_HEADS], lines)
+
+
+def ablation_rows(results: Path = RESULTS) -> dict[str, pd.DataFrame]:
+    """Runs of each method of the ablation, ``extended`` first."""
+    runs = read("attack_ablation", results)
+    methods = sorted(runs["method"].unique(), key=lambda method: method != "extended")
+    return same_pairs({method: runs[runs["method"] == method] for method in methods})
+
+
+def ablation_table(results: Path = RESULTS) -> str:
+    """BadSAD with parts left out or exchanged, course subset."""
+    rows = ablation_rows(results)
+    lines = [
+        [
+            METHODS.get(method, method),
+            size(runs),
+            *asr_cells(runs),
+            ranged(runs, "auroc_drop", 3),
+            number(others(runs)),
+            "–" if method == "extended" else compared(runs, rows["extended"], ASR["0.95"]),
+        ]
+        for method, runs in rows.items()
+    ]
+    paired = "ASR at 0.95, less `extended`'s (95 %)"
+    heads = ["attack", SIZE, *ASR_HEADS, LOST, "ASR of other triggers", paired]
+    return table(heads, lines)
+
+
+# --- poisoned data alone ------------------------------------------------------------------------
+
+
+def data_only_rows(results: Path = RESULTS) -> dict[tuple[str, float, bool], pd.DataFrame]:
+    """Runs by trigger, rate, and whether the images' content was randomized."""
+    runs = read("attack_data_only", results)
+    return dict(list(runs.groupby(["trigger", "poison_rate", "randomize"], sort=False)))
+
+
+def data_only_table(results: Path = RESULTS, triggers: tuple[str, ...] = ("patch",)) -> str:
+    """Poisoning alone: a row a rate, plain and randomized. Rates are never averaged."""
+    lines = [
+        [
+            TRIGGERS[trigger],
+            f"{100 * rate:.0f} %",
+            "randomized" if randomized else "as they are",
+            size(runs),
+            *asr_cells(runs),
+            ranged(runs, "auroc_drop", 3),
+        ]
+        for (trigger, rate, randomized), runs in data_only_rows(results).items()
+        if trigger in triggers
+    ]
+    heads = ["trigger", "poison rate", "poisoned images", SIZE, *ASR_HEADS, LOST]
+    return table(heads, lines)
+
+
+def data_only_all_table(results: Path = RESULTS) -> str:
+    """Poisoning alone under every trigger."""
+    return data_only_table(results, tuple(TRIGGERS))

@@ -1,0 +1,170 @@
+"""Tables of the defenses, from the committed results."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pandas as pd
+from cells import PAIR, RESULTS, compared, ranged, size, table
+
+from badsad_lib import metrics
+
+# Detectors that the defenses meet: how each is called, and which rows they are.
+VICTIMS = {
+    "data only, patch": ("data only", "patch", "none"),
+    "patch": ("extended", "patch", "none"),
+    "blend": ("extended", "blend", "none"),
+    "sinusoid": ("extended", "sinusoid", "none"),
+    "learned": ("extended", "universal", "none"),
+    "patch, knows purification": ("extended", "patch", "purification"),
+    "patch, knows STRIP": ("extended", "patch", "strip"),
+    "patch, knows the search": ("extended", "patch", "search"),
+}
+# Data-only poisoning opens no door worth guarding or closing at this rate.
+ON_INPUTS = [v for v in VICTIMS if v not in ("data only, patch", "patch, knows the search")]
+ON_DATA = ["data only, patch", "patch", "blend", "sinusoid", "learned"]
+REPAIRED = [v for v in VICTIMS if v != "data only, patch"]
+SIZE = "classes x seeds"
+
+
+def read(name: str, results: Path = RESULTS) -> pd.DataFrame:
+    return pd.read_csv(results / f"defense_{name}.csv")
+
+
+def of_victim(runs: pd.DataFrame, victim: str) -> pd.DataFrame:
+    """Return the rows of one kind of victim."""
+    method, trigger, adaptation = VICTIMS[victim]
+    chosen = (runs["method"] == method) & (runs["trigger"] == trigger)
+    return runs[chosen & (runs["adaptation"] == adaptation)]
+
+
+def clean(runs: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows of clean detectors."""
+    return runs[runs["method"] == "clean"]
+
+
+def defense_table(
+    runs: pd.DataFrame,
+    columns: dict[str, Callable[[pd.DataFrame], str]],
+) -> str:
+    """Lay out one row a defense: its size, and each column's cell made from its runs."""
+    lines = [
+        [str(defense), size(own), *(make(own) for make in columns.values())]
+        for defense, own in runs.groupby("defense", sort=False)
+    ]
+    return table(["defense", SIZE, *columns], lines)
+
+
+def victim_columns(victims: list[str], column: str) -> dict[str, Callable[[pd.DataFrame], str]]:
+    """A column a victim: the mean over classes, and their range."""
+
+    def cell(victim: str) -> Callable[[pd.DataFrame], str]:
+        return lambda own: ranged(of_victim(own, victim), column)
+
+    return {victim: cell(victim) for victim in victims}
+
+
+def seconds(runs: pd.DataFrame) -> str:
+    """Median seconds on one thread."""
+    return f"{runs['defense_seconds'].median():.0f}"
+
+
+def inputs_table(results: Path = RESULTS) -> str:
+    """AUROC of triggered anomalies that pass, against normals that pass."""
+    return defense_table(read("inputs", results), victim_columns(ON_INPUTS, "separation"))
+
+
+def inputs_caught_table(results: Path = RESULTS) -> str:
+    """Share caught at 5 % false alarms, and the false alarms at a stated rate."""
+    return defense_table(
+        read("inputs", results),
+        {
+            **victim_columns(ON_INPUTS, "true_positives_at_5"),
+            "false alarms at a stated 0.05": lambda own: ranged(own, "false_alarms"),
+            "seconds": seconds,
+        },
+    )
+
+
+def data_table(results: Path = RESULTS) -> str:
+    """AUROC of poisoned against clean training normals."""
+    columns = {**victim_columns(ON_DATA, "separation"), "seconds": seconds}
+    return defense_table(read("data", results), columns)
+
+
+def separation_of_sizes(runs: pd.DataFrame, victim: str) -> float:
+    """AUROC of backdoored against clean detectors: a smaller trigger found is more suspicious."""
+    sizes = clean(runs)["size"], of_victim(runs, victim)["size"]
+    return metrics.auroc(*(-own.to_numpy() for own in sizes))
+
+
+def model_table(results: Path = RESULTS) -> str:
+    """Trigger inversion: size of the trigger found, and AUROC against clean detectors."""
+    runs, lines = read("model", results), []
+    for name in ["clean", *VICTIMS]:
+        own = clean(runs) if name == "clean" else of_victim(runs, name)
+        found = own["size"]
+        area = "–" if name == "clean" else f"{separation_of_sizes(runs, name):.3f}"
+        spread = f"{found.median():.3f} ({found.min():.3f} to {found.max():.3f})"
+        lines.append([name, size(own), spread, area])
+    heads = ["detectors", SIZE, "size found, median (range)", "AUROC against the clean ones"]
+    note = f"Size is a share of the image. {seconds(runs)} seconds a detector, on one thread."
+    return table(heads, lines, note)
+
+
+def repair_runs(results: Path = RESULTS) -> pd.DataFrame:
+    """Return the runs of the repairs, with what each cost."""
+    runs = read("repair", results)
+    lost = {
+        f"{what}_lost": runs[f"{what}_before"] - runs[f"{what}_after"]
+        for what in ("auroc", "detection_rate")
+    }
+    return runs.assign(**lost)
+
+
+def mean_of_victims(runs: pd.DataFrame, column: str) -> pd.DataFrame:
+    """Average the repaired victims of each class and seed, so that each pair counts once."""
+    victims = pd.concat([of_victim(runs, victim) for victim in REPAIRED])
+    return victims.groupby(PAIR, as_index=False)[column].mean()
+
+
+def repairs_table(results: Path = RESULTS) -> str:
+    """ASR after a repair, at the 0.95 quantile of the repaired detector's own scores."""
+    runs = repair_runs(results)
+    first = runs["defense"].iloc[0]
+    once = runs[runs["defense"] == first]
+    left = mean_of_victims(once, "asr_after")
+
+    def against_first(own: pd.DataFrame) -> str:
+        if own["defense"].iloc[0] == first:
+            return "–"
+        return compared(mean_of_victims(own, "asr_after"), left, "asr_after")
+
+    paired = f"mean of all, less {first}'s (95 %)"
+    columns = {**victim_columns(REPAIRED, "asr_after"), paired: against_first}
+    lines = defense_table(runs, columns).splitlines()
+    none = [ranged(of_victim(once, victim), "asr_before") for victim in REPAIRED]
+    lines.insert(2, "| " + " | ".join(["none", size(once), *none, "–"]) + " |")
+    return "\n".join(lines)
+
+
+def repairs_cost_table(results: Path = RESULTS) -> str:
+    """What a repair costs, on victims and on clean detectors. Less than 0 is a gain."""
+    runs = repair_runs(results)
+    victims = [victim for victim, (method, _, _) in VICTIMS.items() if method == "extended"]
+
+    def of_all(own: pd.DataFrame) -> pd.DataFrame:
+        return pd.concat([of_victim(own, victim) for victim in victims])
+
+    return defense_table(
+        runs,
+        {
+            "AUROC lost, victims (classes)": lambda own: ranged(of_all(own), "auroc_lost", 3),
+            "AUROC lost, clean (classes)": lambda own: ranged(clean(own), "auroc_lost", 3),
+            "detection lost, clean (classes)": lambda own: ranged(
+                clean(own), "detection_rate_lost", 3
+            ),
+            "seconds": seconds,
+        },
+    )

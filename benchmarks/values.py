@@ -1,0 +1,154 @@
+"""Numbers that stand in sentences of the pages, from the committed results."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import attack_tables as attacks
+import defense_tables as defenses
+import pandas as pd
+from cells import ASR, average, mean, number, over_seeds, size
+from defense_tables import of_victim
+
+Value = Callable[[Path], str]
+
+
+def listed(numbers: list[str]) -> str:
+    """Write numbers as a sentence has them: ``a, b and c``."""
+    return f"{', '.join(numbers[:-1])} and {numbers[-1]}"
+
+
+def _patch(results: Path) -> pd.DataFrame:
+    """Every run of ``extended`` with the patch at a poison rate of 10 %."""
+    runs = attacks.read("attack_main", results)
+    chosen = (runs["method"] == "extended") & (runs["trigger"] == "patch")
+    return runs[chosen & (runs["poison_rate"] == 0.1)]
+
+
+def _tuned(results: Path) -> pd.DataFrame:
+    runs = attacks.read("detector", results)
+    return runs[runs["protocol"] == "hard tuned"]
+
+
+def _triggers(column: str) -> Value:
+    """Largest mean of a control over the triggers, all at the 0.95 quantile."""
+    return lambda results: number(
+        max(average(runs, column) for runs in attacks.trigger_rows(results).values())
+    )
+
+
+def _learned(column: str) -> Value:
+    label = attacks.TRIGGERS["universal"]
+    return lambda results: mean(attacks.trigger_rows(results)[label], column)
+
+
+def _digits(column: str) -> Value:
+    """Of MNIST with its own small encoder."""
+    return lambda results: mean(
+        next(runs for name, runs in attacks.other_rows(results).items() if "for digits" in name),
+        column,
+    )
+
+
+def _ablation(method: str) -> Value:
+    """ASR at the three thresholds."""
+
+    def value(results: Path) -> str:
+        runs = attacks.ablation_rows(results)[method]
+        return listed([mean(runs, column) for column in ASR.values()])
+
+    return value
+
+
+def _data_only_best(rate: float, randomized: bool) -> Value:
+    """Largest mean ASR over the triggers, at the 0.95 quantile."""
+    return lambda results: number(
+        max(
+            average(runs, ASR["0.95"])
+            for (_, of_rate, of_content), runs in attacks.data_only_rows(results).items()
+            if of_rate == rate and of_content == randomized
+        )
+    )
+
+
+def _input(defense: str, victim: str) -> Value:
+    def value(results: Path) -> str:
+        runs = defenses.read("inputs", results)
+        return mean(of_victim(runs[runs["defense"] == defense], victim), "separation")
+
+    return value
+
+
+def _data_best(results: Path) -> str:
+    """Largest mean AUROC of any look through the training data, against the patch."""
+    runs = of_victim(defenses.read("data", results), "patch")
+    return number(max(average(own, "separation") for _, own in runs.groupby("defense")))
+
+
+def _search(victim: str) -> Value:
+    """AUROC of the size found, against clean detectors."""
+    return lambda results: number(
+        defenses.separation_of_sizes(defenses.read("model", results), victim)
+    )
+
+
+def _search_clean(results: Path) -> str:
+    return str(len(defenses.clean(defenses.read("model", results))))
+
+
+def _repair(defense: str, column: str) -> Value:
+    """Mean over all repaired victims."""
+
+    def value(results: Path) -> str:
+        runs = defenses.repair_runs(results)
+        return mean(defenses.mean_of_victims(runs[runs["defense"] == defense], column), column)
+
+    return value
+
+
+def _size(name: str) -> Value:
+    """Classes x seeds of a table of defenses."""
+    return lambda results: size(defenses.read(name, results))
+
+
+def _speed(stage: str) -> Value:
+    def value(results: Path) -> str:
+        ratio = attacks.read("speed", results).set_index("stage").loc[stage, "ratio"]
+        return f"{ratio:.1f}"
+
+    return value
+
+
+VALUES: dict[str, Value] = {
+    "tuned": lambda results: over_seeds(_tuned(results), "auroc"),
+    "tuned size": lambda results: size(_tuned(results)),
+    "patch": lambda results: listed([over_seeds(_patch(results), c) for c in ASR.values()]),
+    "patch size": lambda results: size(_patch(results)),
+    "patch lost": lambda results: over_seeds(_patch(results), "auroc_drop"),
+    "control": _triggers("control_asr"),
+    "sham": _triggers("sham_asr"),
+    "others": lambda results: number(
+        max(map(attacks.others, attacks.trigger_rows(results).values()))
+    ),
+    "learned": _learned(ASR["0.95"]),
+    "perturbation": _learned("perturbation_asr"),
+    "digits": _digits(ASR["0.95"]),
+    "digits lost": _digits("auroc_drop"),
+    "two ideas": _ablation("basic"),
+    "extended": _ablation("extended"),
+    "ablation size": lambda results: size(attacks.ablation_rows(results)["basic"]),
+    "data only 10": _data_only_best(0.1, False),
+    "data only 10 randomized": _data_only_best(0.1, True),
+    "data best": _data_best,
+    "strip": _input("strip", "patch"),
+    "strip known": _input("strip", "patch, knows STRIP"),
+    "search": _search("patch"),
+    "search clean": _search_clean,
+    "defense size": _size("repair"),
+    "repair before": _repair("fine-tuning", "asr_before"),
+    "repair fine-tuning": _repair("fine-tuning", "asr_after"),
+    "repair unlearning": _repair("unlearning", "asr_after"),
+    "speed training": _speed("training"),
+    "speed scoring": _speed("scoring"),
+}
