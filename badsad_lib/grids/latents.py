@@ -35,7 +35,7 @@ RECIPES: dict[str, DataPoisoning | BadSAD | None] = {
     "concentration": replace(_BASIC, alignment_weight=0.0),
     "mmd": replace(_BASIC, alignment="mmd"),
     "basic": _BASIC,
-    "randomized": replace(_EXTENDED, contrast_weight=0.0),
+    "randomized": replace(_EXTENDED, contrast_weight=0.0, decoys=False),
     "extended": _EXTENDED,
     "basic, rate 0.5": replace(_BASIC, poison_rate=0.5),
     "extended - alignment": replace(_EXTENDED, alignment_weight=0.0),
