@@ -13,7 +13,7 @@ import argparse
 from functools import partial
 from pathlib import Path
 
-from badsad_lib.experiments import run_grid
+from badsad_lib.experiments import run_grid, told
 from badsad_lib.grids import attack
 
 HERE = Path(__file__).resolve().parent
@@ -49,4 +49,4 @@ def main(argv: list[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    told(main)

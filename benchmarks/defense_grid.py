@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from badsad_lib.experiments import run_grid
+from badsad_lib.experiments import run_grid, told
 from badsad_lib.grids import defense
 
 HERE = Path(__file__).resolve().parent
@@ -56,4 +56,4 @@ def main(argv: list[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    told(main)

@@ -11,7 +11,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from badsad_lib.experiments import run_grid
+from badsad_lib.experiments import run_grid, told
 from badsad_lib.grids import detector_choice
 
 RESULTS = Path(__file__).resolve().parent / "results"
@@ -30,4 +30,4 @@ def main(argv: list[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    told(main)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import csv
 import math
 import os
 import runpy
@@ -24,7 +26,6 @@ from filelock import FileLock
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from badsad_lib import experiments
 from badsad_lib.experiments import GridError, cached, merge, run_grid, run_key
 
 ROOT = Path(__file__).parent.parent
@@ -71,7 +72,7 @@ def path(tmp_path):
 
 def test_a_row_holds_key_settings_results_and_what_was_measured(path):
     table = run(Runs(), grid(3), path)
-    measured = ["seconds", "device", "versions"]
+    measured = ["seconds", "device", "versions", "check"]
     assert list(table.columns) == ["run", "x", "kind", "square", *measured]
     assert list(table["square"]) == [0, 1, 4]
     assert list(table["run"]) == [run_key(settings) for settings in grid(3)]
@@ -111,7 +112,7 @@ def test_a_later_function_may_add_columns(path):
     table = run(lambda s: {"cube": s["x"] ** 3, "square": s["x"] ** 2}, grid(3), path)
     assert list(table["square"]) == [0, 1, 4]
     assert table["cube"].isna().tolist() == [True, True, False]
-    assert list(table.columns)[-3:] == ["seconds", "device", "versions"]
+    assert list(table.columns)[-4:] == ["seconds", "device", "versions", "check"]
 
 
 def test_runs_may_differ_in_their_settings(path):
@@ -210,7 +211,7 @@ def test_a_failed_rewrite_keeps_the_table(path, monkeypatch):
     before = path.read_bytes()
 
     def wider(settings):
-        monkeypatch.setattr(experiments.os, "fsync", fail)
+        monkeypatch.setattr(os, "fsync", fail)
         return {"square": 0, "another": 1}  # a new column: the file has to be written anew
 
     def fail(descriptor):
@@ -219,6 +220,7 @@ def test_a_failed_rewrite_keeps_the_table(path, monkeypatch):
     with pytest.raises(OSError, match="disk full"):
         run(wider, grid(3), path)
     assert path.read_bytes() == before
+    assert [p.name for p in path.parent.iterdir()] == ["table.csv"]
 
 
 RUNS = 40
@@ -284,6 +286,40 @@ def killed(tmp_path_factory):
     return Killed(folder, process.pid, merge([table]), imported)
 
 
+def test_workers_end_when_their_client_was_killed(tmp_path):
+    """With kill -9, which lets it tell nobody. They hold its standard output until they end."""
+    if os.name == "nt":
+        pytest.skip("processes are killed by POSIX means")
+    script = tmp_path / "grid.py"
+    script.write_text(SCRIPT)
+    client = subprocess.Popen(
+        [sys.executable, str(script), str(tmp_path), "2", "0.2"],
+        env=os.environ | {"PYTHONPATH": str(ROOT), "JOBLIB_TEMP_FOLDER": str(tmp_path)},
+        stdout=subprocess.PIPE,
+        start_new_session=True,
+    )
+    try:
+        table, deadline = tmp_path / "t.csv", time.monotonic() + 120
+        while not table.exists() or table.read_bytes().count(b"\n") < 4:
+            assert client.poll() is None, "the grid ended before it could be killed"
+            assert time.monotonic() < deadline, "the grid wrote no rows"
+            time.sleep(0.01)
+        client.kill()
+        assert client.stdout is not None
+        closed = threading.Thread(target=client.stdout.read, daemon=True)
+        closed.start()
+        closed.join(timeout=30)  # they would hold it for 300 seconds
+        assert not closed.is_alive()
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(client.pid, signal.SIGKILL)
+        client.wait()
+    held = list(merge([table])["x"])
+    again = Runs()
+    run(again, [{"x": x} for x in range(RUNS)], table)
+    assert sorted(again.calls + held) == list(range(RUNS))
+
+
 def executions(folder: Path) -> Counter[int]:
     return Counter(int(p.name.split("_")[0]) for p in folder.glob("*.started"))
 
@@ -332,9 +368,7 @@ def test_another_joblib_backend_serves_as_well(path):
 
 def test_one_process_a_core_by_default(path, monkeypatch):
     asked = []
-    monkeypatch.setattr(
-        experiments.joblib, "effective_n_jobs", lambda n_jobs: asked.append(n_jobs) or 1
-    )
+    monkeypatch.setattr(joblib, "effective_n_jobs", lambda n_jobs: asked.append(n_jobs) or 1)
     run(Runs(), grid(1), path, n_jobs=None)
     assert asked == [-1]
 
@@ -372,6 +406,7 @@ def test_a_failing_run_is_named_the_others_go_on_and_it_is_retried(path, capsys)
         ({"x": 3}, r"results must have names of their own, got \['x'\]"),
         ({"run": 3}, r"names of their own, got \['run'\]"),
         ({"versions": "9"}, r"names of their own, got \['versions'\]"),
+        ({"check": "9"}, r"names of their own, got \['check'\]"),
         (None, "AttributeError"),
     ],
 )
@@ -412,6 +447,153 @@ def test_a_file_that_is_no_table_is_refused_and_kept(path, content, reason):
     with pytest.raises(ValueError, match=reason):
         run(Runs(), grid(1), path)
     assert path.read_text() == content
+
+
+# Same content, other bytes.
+AS_OTHERS_SAVE_IT = {
+    "with a mark in front": lambda text: "\ufeff" + text,
+    "with line ends of Windows": lambda text: text.replace("\n", "\r\n"),
+    "with numbers as pandas writes them": lambda text: text.replace(",1,", ",1.0,"),
+}
+
+
+@pytest.mark.parametrize("how", AS_OTHERS_SAVE_IT)
+def test_a_table_that_another_program_saved_is_gone_on_from(path, how):
+    whole = run(Runs(), grid(3), path)
+    changed = AS_OTHERS_SAVE_IT[how](path.read_text())
+    assert changed != path.read_text()
+    path.write_bytes(changed.encode())
+    again = Runs()
+    table = run(again, grid(3), path)
+    assert again.calls == []
+    assert list(table["square"]) == list(whole["square"])
+
+
+@pytest.mark.parametrize(
+    ("encoding", "reason"),
+    [("latin-1", r"line 2: got b'\\xf6', which is no UTF-8"), ("utf-16", r"line 1: .* no UTF-8")],
+)
+def test_a_table_in_another_encoding_is_refused_and_kept(path, encoding, reason):
+    run(lambda s: {"y": 1}, [{"name": "größe"}], path)
+    content = path.read_text(encoding="utf-8").encode(encoding)
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=reason):
+        run(Runs(), grid(1), path)
+    assert path.read_bytes() == content
+
+
+def test_line_ends_of_an_old_macintosh_are_not_taken_for_an_empty_table(path):
+    run(Runs(), grid(2), path)
+    content = path.read_bytes().replace(b"\n", b"\r")
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match="Macintosh"):
+        run(Runs(), grid(2), path)
+    assert path.read_bytes() == content
+
+
+# --- rows that were changed -----------------------------------------------------------------------
+
+
+def edited(path: Path, edit) -> bytes:
+    """Edit the table's rows, the header among them, and write them back."""
+    with path.open(encoding="utf-8", newline="") as file:
+        rows = list(csv.reader(file))
+    with path.open("w", encoding="utf-8", newline="") as file:
+        csv.writer(file, lineterminator="\n").writerows(edit(rows))
+    return path.read_bytes()
+
+
+def column(rows: list[list[str]], name: str) -> int:
+    return rows[0].index(name)
+
+
+def without(name: str):
+    return lambda rows: [[c for i, c in enumerate(r) if i != column(rows, name)] for r in rows]
+
+
+def with_cell(name: str, cell: str):
+    def edit(rows):
+        rows[2][column(rows, name)] = cell
+        return rows
+
+    return edit
+
+
+def renamed(name: str, other: str):
+    return lambda rows: [[other if c == name else c for c in rows[0]], *rows[1:]]
+
+
+CHANGES = {
+    "a setting removed": (without("x"), "x=0.*no such column|line 2: .*not as it was written"),
+    "a setting edited": (with_cell("x", "7"), "x=1.*'7'|line 3: run r.* not as it was written"),
+    "a column twice": (renamed("kind", "x"), r"columns \['x'\] twice"),
+    "a column of time removed": (without("seconds"), "'seconds'|not as it was written"),
+}
+OF_RESULTS = {
+    "a result removed": (without("square"), "line 2: run r.* not as it was written"),
+    "a result edited": (with_cell("square", "5"), "line 3: run r.* not as it was written"),
+    "a result renamed": (renamed("square", "cube"), "line 2: run r.* not as it was written"),
+    "a key edited": (with_cell("run", "r0123456789ab"), "line 3: run r.* not as it was"),
+}
+
+
+@pytest.mark.parametrize("what", CHANGES | OF_RESULTS)
+def test_a_row_that_was_changed_is_refused_by_name_and_kept(path, what):
+    several = [{"x": x, "kind": "patch"} for x in range(3)]
+    run(Runs(), several, path)
+    edit, reason = (CHANGES | OF_RESULTS)[what]
+    content = edited(path, edit)
+    again = Runs()
+    with pytest.raises(ValueError, match=reason):
+        run(again, several, path)
+    assert again.calls == []
+    assert path.read_bytes() == content
+    with pytest.raises(ValueError, match=r"not as it was written|twice"):
+        merge([path])
+
+
+@pytest.mark.parametrize("what", CHANGES)
+def test_a_row_without_a_seal_is_held_to_its_key(path, what):
+    """As in tables that are older than the seal."""
+    several = [{"x": x, "kind": "patch"} for x in range(3)]
+    run(Runs(), several, path)
+    edited(path, without("check"))
+    assert run(Runs(), several, path)["square"].tolist() == [0, 1, 4]
+    edit, reason = CHANGES[what]
+    edited(path, edit)
+    with pytest.raises(ValueError, match=reason):
+        run(Runs(), several, path)
+
+
+# --- a disk that is full --------------------------------------------------------------------------
+
+FULL = """
+import resource, sys
+from badsad_lib.experiments import run_grid, told
+
+def one_run(settings):
+    if settings["x"] == 3:  # from now on no file may grow beyond what the table has, and a bit
+        size = len(open(sys.argv[1], "rb").read()) + 20
+        resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
+    return {"square": settings["x"] ** 2}
+
+told(lambda: run_grid(one_run, [{"x": x} for x in range(5)], sys.argv[1], n_jobs=1, progress=False))
+"""
+
+
+def test_a_full_disk_ends_a_script_with_a_message_and_leaves_whole_rows(path):
+    pytest.importorskip("resource", reason="limits are set by POSIX means")
+    command = [sys.executable, "-c", FULL, str(path)]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
+    assert done.returncode == 1
+    assert done.stderr.startswith(f"error: cannot write {path}: ")
+    assert "Traceback" not in done.stderr
+    assert path.read_bytes().endswith(b"\n")
+    assert list(merge([path])["x"]) == [0, 1, 2]
+    assert [p.name for p in path.parent.iterdir()] == ["table.csv"]
+    again = Runs()
+    assert len(run(again, [{"x": x} for x in range(5)], path)) == 5
+    assert again.calls == [3, 4]
 
 
 # --- one writer ---------------------------------------------------------------------------------
