@@ -36,9 +36,12 @@ from badsad_lib.deepsad import DeepSAD
 from badsad_lib.experiments import cached, run_key
 from badsad_lib.grids.color import colorized
 from badsad_lib.report import backdoor_report, measure, perturbation_asr
-from badsad_lib.triggers import KINDS, Trigger, Universal
+from badsad_lib.triggers import KINDS, Sinusoid, Trigger, Universal
 
-TRIGGERS: dict[str, Trigger] = {name: kind() for name, kind in KINDS.items()}
+TRIGGERS: dict[str, Trigger] = {
+    **{name: kind() for name, kind in KINDS.items()},
+    "sinusoid 40/255": Sinusoid(amplitude=40 / 255),
+}
 # The victim of the trigger on the right is the sham twin of the one on the left.
 SHAM = {"patch": "blend", "blend": "patch", "sinusoid": "patch", "universal": "patch"}
 # What `basic` becomes when one of its two losses is left out or another estimator is taken.
@@ -56,6 +59,8 @@ WITHOUT: dict[str, dict[str, Any]] = {
     "extended - randomization": {"randomize": False},
 }
 METHODS = (*PARTS, "basic", *WITHOUT, "extended")
+# What rows of `basic` name, so that a table says what was run whatever a preset may become.
+SWITCHES = ("alignment", "alignment_weight", "concentration_weight", "views", "fade")
 # More epochs where an epoch has fewer batches: 38, 13 and 3 of them. After 30 epochs on the
 # digits, some 90 steps, neither the detector nor the attack has got anywhere; and the larger
 # encoder for color needs twice the steps.
@@ -67,8 +72,10 @@ def attack_for(setting: dict[str, Any], trigger: Trigger) -> Attack:
     method, rate, seed = setting["method"], setting["poison_rate"], setting["seed"]
     if method == "data only":
         return DataPoisoning(trigger, rate, randomize=setting["randomize"], seed=seed)
-    if method in PARTS or method == "basic":
-        return replace(BadSAD(trigger, rate, seed=seed), **PARTS.get(method, {}))
+    if not method.startswith("extended"):
+        named = {name: setting[name] for name in SWITCHES if name in setting}
+        parts = BadSAD(trigger, rate, randomize=setting["randomize"], seed=seed)
+        return replace(parts, **{**PARTS.get(method, {}), **named})
     attack = replace(BadSAD.extended(trigger, rate, seed), **WITHOUT.get(method, {}))
     name = setting.get("adaptation", "none")
     return replace(attack, adaptation=None if name == "none" else ADAPTATIONS[name])
@@ -182,9 +189,12 @@ def run(
     task = Task(setting, kept)
     clean = task.clean()
     victim, trigger = task.victim()
-    sham = None
-    if with_sham and setting["method"] == "extended" and setting["trigger"] in SHAM:
-        sham, _ = task.victim(trigger=SHAM[setting["trigger"]])
+    sham, other = None, setting.get("sham")
+    if setting["method"] == "extended":
+        other = SHAM.get(setting["trigger"])
+    if with_sham and other:
+        fading = {"fade": FADES[other]} if "fade" in setting else {}
+        sham, _ = task.victim(trigger=other, **fading)
     report = backdoor_report(victim, clean, task.split, trigger, sham=sham)
     row: dict[str, Any] = report.to_row()
     # For choosing hyperparameters, on images that are neither trained on nor tested on.
@@ -209,6 +219,23 @@ BASE: dict[str, Any] = {
     "poison_rate": 0.1,
     "randomize": False,
 }
+# The working point of `BadSAD.basic`, and how far a trigger is magnified there to begin with.
+BASIC = {
+    "method": "basic",
+    **{name: getattr(BadSAD.basic(TRIGGERS["border"]), name) for name in SWITCHES},
+}
+FADES = {"border": 1.0, "faint-border": 4.0, "sinusoid 40/255": 4.0}
+_SEEN = tuple({**BASIC, "trigger": trigger, "fade": fade} for trigger, fade in FADES.items())
+_PUBLISHED = tuple(
+    {"method": "data only", "trigger": trigger, "poison_rate": rate}
+    for trigger in FADES
+    for rate in (0.1, 0.5)
+)
+_PARTS: tuple[dict[str, Any], ...] = (
+    *({"method": "alignment", "alignment": k, "concentration_weight": 0.0} for k in ALIGNMENTS),
+    {"method": "concentration", "alignment_weight": 0.0},
+    *({"alignment": k} for k in ALIGNMENTS),
+)
 TABLES: dict[str, tuple[dict[str, Any], ...]] = {
     "main": (
         *(
@@ -228,6 +255,49 @@ TABLES: dict[str, tuple[dict[str, Any], ...]] = {
     "mnist": tuple({"data": "mnist", "network": name} for name in ("fashion_mnist", "mnist")),
     "color": ({"data": "color"},),
     "cifar10": ({"data": "cifar10", "subset": "full"},),
+    "basic": (
+        *({**kind, "poison_rate": rate} for kind in _SEEN for rate in (0.1, 0.5)),
+        {**BASIC, "trigger": "border", "poison_rate": 0.02},
+    ),
+    "basic_course": (
+        *(
+            {**kind, "subset": "course", "poison_rate": rate}
+            for kind in _SEEN
+            for rate in (0.1, 0.5)
+        ),
+        *({**kind, "subset": "course"} for kind in _PUBLISHED),
+    ),
+    "basic_mnist": tuple(
+        {**BASIC, "data": "mnist", "subset": "course", "trigger": "border", "poison_rate": rate}
+        for rate in (0.1, 0.5)
+    ),
+    "basic_data_only": _PUBLISHED,
+    "basic_parts": tuple(
+        {**BASIC, "subset": "course", "trigger": "border", **part} for part in _PARTS
+    ),
+    "basic_sham": tuple(
+        {**BASIC, "trigger": "border", "poison_rate": rate, "sham": "sinusoid 40/255"}
+        for rate in (0.1, 0.5)
+    ),
+    "bases": tuple(
+        {
+            **BASIC,
+            "subset": "course",
+            "trigger": "border",
+            "poison_rate": rate,
+            "views": views,
+            "randomize": randomize,
+        }
+        for rate in (0.02, 0.1, 0.5)
+        for views in (8, 32, 128)
+        for randomize in (False, True)
+    ),
+    "rates": tuple(
+        {**method, "subset": "course", "trigger": trigger, "poison_rate": rate}
+        for method in (BASIC, {"method": "extended"})
+        for trigger in ("border", "patch")
+        for rate in (0.01, 0.02, 0.05, 0.1, 0.3, 0.5)
+    ),
 }
 """By name, what each kind of row changes of :data:`BASE`."""
 

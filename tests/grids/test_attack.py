@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from badsad_lib import datasets
+from badsad_lib.attacks import ALIGNMENTS, BadSAD
 from badsad_lib.experiments import run_key
 from badsad_lib.grids import attack
 from badsad_lib.triggers import Universal
@@ -19,7 +20,7 @@ def test_every_kind_of_row_is_run_for_every_class_and_seed(table):
     assert len(runs) == 2 * 2 * len(attack.TABLES[table])
     assert len({run_key(setting) for setting in runs}) == len(runs)
     for setting in runs:
-        assert setting["method"] in (*attack.METHODS, "data only")
+        assert setting["method"] in (*attack.METHODS, "alignment", "data only")
         assert setting["trigger"] in attack.TRIGGERS
 
 
@@ -45,6 +46,39 @@ def test_epochs_make_up_for_few_images():
         ("color", "course"): 60,
         ("color", "full"): 20,
     }
+
+
+def test_rows_of_basic_are_its_preset_or_name_what_they_leave_out():
+    for table in ("basic", "basic_course", "basic_mnist", "basic_sham"):
+        for setting in attack.settings(table, classes=(3,)):
+            if setting["method"] == "basic":
+                trigger, rate = attack.TRIGGERS[setting["trigger"]], setting["poison_rate"]
+                preset = BadSAD.basic(trigger, rate, fade=attack.FADES[setting["trigger"]])
+                assert attack.attack_for(setting, trigger) == preset
+    parts = attack.settings("basic_parts", classes=(3,))
+    for setting in parts:
+        made = attack.attack_for(setting, attack.TRIGGERS["border"])
+        assert (made.alignment_weight > 0) == (setting["method"] != "concentration")
+        assert (made.concentration_weight > 0) == (setting["method"] != "alignment")
+        assert made.alignment == setting["alignment"]
+    assert len({setting["alignment"] for setting in parts}) == len(ALIGNMENTS)
+
+
+def test_rows_of_the_first_ablation_have_the_low_weights():
+    """Where nothing is named, the switches are those of a plain BadSAD."""
+    for setting in attack.settings("ablation", classes=(3,)):
+        if not setting["method"].startswith("extended"):
+            trigger = attack.TRIGGERS["patch"]
+            made = attack.attack_for(setting, trigger)
+            plain = replace(BadSAD(trigger), **attack.PARTS.get(setting["method"], {}))
+            assert made == plain
+
+
+def test_the_bases_are_scrambled_where_the_row_says_so():
+    trigger = attack.TRIGGERS["border"]
+    made = [attack.attack_for(s, trigger) for s in attack.settings("bases", classes=(3,))]
+    assert {m.randomize for m in made} == {False, True}
+    assert len({(m.poison_rate, m.views, m.randomize) for m in made}) == len(made)
 
 
 def test_an_attacker_who_knows_nothing_of_the_kind_is_refused():
