@@ -114,7 +114,7 @@ class DataNotFoundError(FileNotFoundError):
     """The files of a dataset are not here and could not be fetched."""
 
 
-class DamagedDataError(RuntimeError):
+class DamagedDataError(OSError):
     """A data file is truncated, altered, or not in the format its name promises."""
 
 

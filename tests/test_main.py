@@ -230,7 +230,6 @@ BAD_REQUESTS = {
     "seed": (["--seed", "-1"], "seed must be an integer of at least 0, got -1"),
     "no course subset": (["--data", "cifar10"], "cifar10 has no course subset"),
     "device": (["--device", "abacus"], "device 'abacus' cannot be used here"),
-    "threads": (["--threads", "0"], "positive"),
     "diverging": (["--lr", "1e30"], "training diverged in epoch 1"),
 }
 
@@ -258,6 +257,9 @@ def test_a_device_that_is_not_there_is_an_error(trained, capsys):
     ("argv", "message"),
     [
         ([], "SUBCOMMAND"),
+        (["train", "--threads", "0"], "must be positive and at most"),
+        (["attack", "--threads", "100000"], "must be positive and at most"),
+        (["evaluate", "x", "--threads", "two"], "must be positive and at most"),
         (["attic"], "invalid choice"),
         (["train", "--data", "imagenet"], "invalid choice"),
         (["train", "--quantile", "95"], "must lie between 0 and 1, got 95"),
@@ -326,13 +328,41 @@ def test_a_record_in_another_form_is_refused(trained, tmp_path, capsys):
         assert "error: the detector does not record the split" in capsys.readouterr().err
 
 
-def test_a_bug_keeps_its_traceback(monkeypatch):
+@pytest.mark.parametrize("bug", [AttributeError, RuntimeError, ZeroDivisionError, AssertionError])
+def test_a_bug_says_that_it_is_one_and_keeps_its_traceback(bug, capsys, monkeypatch):
     def buggy(*_, **__):
-        raise AttributeError("a typo")
+        raise bug("a typo")
 
     monkeypatch.setattr(datasets, "load", buggy)
-    with pytest.raises(AttributeError, match="a typo"):
-        main(["data"])
+    assert main(["data"]) == 1
+    err = capsys.readouterr().err
+    assert "in buggy" in err
+    assert f"error: {bug.__name__}: a typo\nthis is a bug in badsad_lib" in err
+
+
+def test_memory_that_runs_out_is_no_bug(capsys, monkeypatch):
+    def greedy(*_, **__):
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(datasets, "load", greedy)
+    assert main(["data"]) == 2
+    assert capsys.readouterr().err == "error: CUDA out of memory\n"
+
+
+@pytest.mark.parametrize("switch", ["option", "environment"])
+def test_a_switch_shows_where_a_mistake_was_found(switch, tmp_path, capsys, monkeypatch):
+    monkeypatch.delenv("BADSAD_DEBUG", raising=False)
+    command = ["evaluate", str(tmp_path / "x.safetensors")]
+    assert main(command) == 2
+    assert "Traceback" not in capsys.readouterr().err
+    if switch == "option":
+        command.append("--traceback")
+    else:
+        monkeypatch.setenv("BADSAD_DEBUG", "1")
+    assert main(command) == 2
+    err = capsys.readouterr().err
+    assert err.startswith("Traceback")
+    assert err.splitlines()[-1].startswith("error: no detector at")
 
 
 # --- Ctrl-C ---------------------------------------------------------------------------------------
@@ -362,6 +392,56 @@ def test_ctrl_c_while_writing_keeps_the_old_file_whole(tmp_path, monkeypatch):
     assert main(["train", *QUICK, "--out", str(path), "--force"]) == 130
     assert [p.name for p in tmp_path.iterdir()] == ["x.safetensors"]
     assert path.read_bytes() == b"the old one"
+
+
+def test_sigterm_while_writing_leaves_nothing_behind(tmp_path, capsys, monkeypatch):
+    write_bytes = Path.write_bytes
+
+    def half(path, content):
+        write_bytes(path, content[: len(content) // 2])
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    monkeypatch.setattr(Path, "write_bytes", half)
+    assert main(["train", *QUICK, "--out", str(tmp_path / "x.safetensors")]) == 143
+    assert capsys.readouterr().err.splitlines()[-1] == "terminated"
+    assert list(tmp_path.iterdir()) == []
+    assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+
+
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_during_the_imports_ends_at_once_and_quietly(number, status, tmp_path):
+    (tmp_path / "torch.py").write_text(
+        "import os, time\n"
+        f"try:\n    os.kill(os.getpid(), {int(number)})\n    time.sleep(30)\n"
+        "except BaseException as error:\n    raise ImportError('half imported') from error\n"
+    )
+    run = subprocess.run(
+        [sys.executable, "-m", "badsad_lib", "data"],
+        env=os.environ | {"PYTHONPATH": f"{tmp_path}{os.pathsep}{ROOT}"},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+    )
+    assert run.returncode == status
+    assert run.stderr in ("interrupted\n", "terminated\n")
+    assert run.stdout == ""
+
+
+def test_a_reader_that_has_seen_enough_is_no_error(tmp_path):
+    with subprocess.Popen(
+        [sys.executable, "-m", "badsad_lib", "data"],
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    ) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        assert process.stdout.readline().startswith(b"data set")
+        process.stdout.close()
+        err = process.stderr.read()
+    assert err == b""
+    assert process.returncode == 141
 
 
 @pytest.mark.slow
@@ -403,7 +483,7 @@ def test_help_explains_every_option_gives_defaults_and_an_example(subcommand, ca
     assert texts.pop("Example:").startswith(f"Example: python -m badsad_lib {subcommand} ")
     assert len(texts) >= 3
     for option, text in texts.items():
-        switch = option in ("--fetch", "--force", "--json", "--no-umap")
+        switch = option in ("--fetch", "--force", "--json", "--no-umap", "--traceback")
         assert switch or "(default: " in text, text
 
 

@@ -6,6 +6,7 @@ import argparse
 import os
 from collections.abc import Mapping
 from pathlib import Path
+from types import NoneType
 from typing import Any
 
 import torch
@@ -31,6 +32,11 @@ def add_subcommand(
         name, help=text, description=f"{text[0].upper()}{text[1:]}.", epilog=f"Example: {example}"
     )
     parser.set_defaults(run=run)
+    parser.add_argument(
+        "--traceback",
+        action="store_true",
+        help="after an error show where it arose (as BADSAD_DEBUG=1 does)",
+    )
     return parser
 
 
@@ -111,7 +117,9 @@ def add_common(parser: argparse.ArgumentParser) -> None:
         default="auto",
         help="auto (CUDA, then MPS, then CPU) or a name that torch knows (default: %(default)s)",
     )
-    parser.add_argument("--threads", type=int, metavar="N", help="CPU threads (default: torch's)")
+    parser.add_argument(
+        "--threads", type=threads, metavar="N", help="CPU threads (default: torch's)"
+    )
     parser.add_argument("--json", action="store_true", help="print the report as JSON")
 
 
@@ -121,6 +129,20 @@ def number_or_name(text: str) -> int | str:
         return int(text)
     except ValueError:
         return text
+
+
+def threads(text: str) -> int:
+    """Read a number of threads that makes sense on this machine."""
+    most = 4 * (os.cpu_count() or 1)
+    try:
+        count = int(text)
+    except ValueError:
+        count = 0
+    if not 1 <= count <= most:
+        raise argparse.ArgumentTypeError(
+            f"must be positive and at most {most}, four for each core here, got {text}"
+        )
+    return count
 
 
 def quantile(text: str) -> float:
@@ -178,12 +200,21 @@ def rebuild_split(about: Record) -> splits.Split:
     try:
         data = datasets.load(about["data"], about["subset"])
         arguments = {name: about[name] for name in SPLIT_ARGUMENTS if name in about}
+        _check_types({"normal_class": about["normal_class"], **arguments})
         return splits.one_vs_rest(data, about["normal_class"], **arguments)
     except (KeyError, TypeError) as error:
         raise CheckpointError(
             "the detector does not record the split that it was trained on, or in another form "
             f"({error!r}); train it with `python -m badsad_lib train`"
         ) from error
+
+
+def _check_types(arguments: Record) -> None:
+    """Raise TypeError for a record of another form; wrong values of right types are the user's."""
+    kinds = {"normal_class": (int, str), "known_anomaly_classes": (list, tuple, str, int, NoneType)}
+    for name, value in arguments.items():
+        if not isinstance(value, kinds.get(name, (int, float))):
+            raise TypeError(f"{name} is {value!r}")
 
 
 def writable_folder(out: Path) -> Path:

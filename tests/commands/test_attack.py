@@ -334,6 +334,10 @@ BAD_REQUESTS = {
     "amplitude": (["--trigger", "sinusoid", "--amplitude", "nan"], "amplitude must lie in"),
     "strength": (["--trigger", "warp", "--strength", "-1"], "strength must be a finite number"),
     "epsilon": (["--trigger", "universal", "--epsilon", "0/255"], "epsilon must lie in"),
+    "epsilon below a gray level": (
+        ["--trigger", "universal", "--epsilon", "0.001"],
+        "epsilon must be at least 1/255, one gray level",
+    ),
     "other parameter": (
         ["--trigger", "blend", "--size", "3"],
         "--size does not belong to --trigger blend, which takes --alpha",
