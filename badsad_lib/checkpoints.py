@@ -27,8 +27,19 @@ FORMAT = "badsad-detector"
 VERSION = 1
 
 
+SUFFIX = ".safetensors"
+
+
 class CheckpointError(ValueError):
     """A file is not a detector that this version can read; the message says why."""
+
+
+def _with_suffix(path: Path) -> Path:
+    return path if path.suffix == SUFFIX else path.with_name(path.name + SUFFIX)
+
+
+def _refuse(constant: str) -> float:
+    raise ValueError(f"it holds {constant}")
 
 
 def _digest(tensors: Mapping[str, Tensor], description: str) -> str:
@@ -44,10 +55,20 @@ def save(path: str | Path, tensors: Mapping[str, Tensor], description: Mapping[s
     """Write ``tensors`` and a JSON-serializable ``description`` to ``path``, all or nothing.
 
     Returns the path written; the suffix ``.safetensors`` is added where it is missing.
+
+    Raises
+    ------
+    IsADirectoryError
+        ``path`` is a folder.
+    ValueError
+        The description holds NaN or infinity.
     """
     path = Path(path)
-    if path.suffix != ".safetensors":
-        path = path.with_name(path.name + ".safetensors")
+    if path.is_dir():
+        raise IsADirectoryError(
+            f"{path} is a folder; name a file in it: {path / ('detector' + SUFFIX)}"
+        )
+    path = _with_suffix(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     text = json.dumps(dict(description), sort_keys=True, allow_nan=False)
     flat = {k: v.detach().cpu().contiguous() for k, v in tensors.items()}
@@ -79,6 +100,8 @@ def load(path: str | Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """
     path = Path(path)
     if not path.is_file():
+        path = _with_suffix(path)  # the name that `save` was given
+    if not path.is_file():
         raise FileNotFoundError(f"no detector at {path}; check the path or train one first")
     with path.open("rb") as file:
         start = file.read(9)
@@ -108,4 +131,7 @@ def load(path: str | Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         raise CheckpointError(
             f"{path} was changed after it was written: its SHA-256 does not match; fetch it again"
         )
-    return tensors, json.loads(text)
+    try:
+        return tensors, json.loads(text, parse_constant=_refuse)
+    except ValueError as error:
+        raise CheckpointError(f"{path} has a description that is no JSON: {error}") from error

@@ -13,7 +13,9 @@ own idea) adds images and a loss term to each step.
 
 from __future__ import annotations
 
+import inspect
 import math
+import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Protocol, Self
@@ -24,11 +26,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from tqdm import tqdm
 
+from badsad_lib import _arguments as rules
 from badsad_lib import checkpoints
 from badsad_lib._allocator import keep_freed_memory
-from badsad_lib._arguments import check_counts, check_positive
 from badsad_lib.images import check_images, check_semi_labels, to_float
-from badsad_lib.metrics import threshold_at
+from badsad_lib.metrics import auroc, threshold_at
 from badsad_lib.networks import (
     ARCHITECTURES,
     Decoder,
@@ -41,6 +43,8 @@ from badsad_lib.networks import (
 # Images per forward pass when scoring: the activations of 256 stay in a core's cache.
 SCORING_BATCH = 256
 DISTANCE_EPS = 1e-6
+# Fewer steps than this hardly train: a warning says so.
+FEW_STEPS = 100
 
 
 # --- pure functions ---------------------------------------------------------------------------
@@ -98,7 +102,7 @@ class ExtraLoss(Protocol):
 # --- helpers ----------------------------------------------------------------------------------
 
 
-def resolve_device(device: str) -> torch.device:
+def resolve_device(device: str | torch.device) -> torch.device:
     """``auto`` is CUDA, then MPS, then CPU; any other name is torch's own."""
     if device != "auto":
         return torch.device(device)
@@ -141,6 +145,16 @@ class _Pixels:
         return self.pixels[index].permute(0, 3, 1, 2)
 
 
+def weakness(state: Mapping[str, Tensor]) -> str:
+    """Say what in a network's state would give scores that are no numbers; else nothing."""
+    for name, values in state.items():
+        if not torch.isfinite(values).all():
+            return f"{name} holds NaN or infinity"
+        if name.endswith("running_var") and (values < 0).any():
+            return f"{name} holds a negative variance"
+    return ""
+
+
 def _move(network: nn.Module, device: torch.device) -> None:
     network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
 
@@ -152,10 +166,15 @@ def _encoder_with(name: str, state: dict[str, Tensor], device: torch.device) -> 
     return encoder
 
 
+def _batch_count(n: int, batch_size: int) -> int:
+    # Batch normalization cannot train on one image: rather three in a batch of two.
+    return min(math.ceil(n / batch_size), n // 2)
+
+
 def _batches(n: int, batch_size: int, generator: torch.Generator) -> Iterator[Tensor]:
     """Random batches of nearly equal size: no tiny last one to upset batch normalization."""
     order = torch.randperm(n, generator=generator)
-    yield from order.tensor_split(math.ceil(n / batch_size))
+    yield from order.tensor_split(_batch_count(n, batch_size))
 
 
 def _adam_on_cosine(
@@ -174,6 +193,9 @@ class DeepSAD:
     The interface is that of PyOD: parameters in the constructor, fitted state in
     attributes that end in ``_``, and a **higher score means more anomalous**.
     (scikit-learn's own outlier detectors have the sign the other way round.)
+    **Labels differ**: here +1 is a labeled *normal* and -1 a labeled anomaly, where 1 in
+    PyOD's ``y`` is an outlier; :func:`~badsad_lib.images.semi_labels_from` converts.
+    ``sklearn.base.clone`` and ``GridSearchCV`` work, with semi-labels for ``y``.
 
     Parameters
     ----------
@@ -183,6 +205,10 @@ class DeepSAD:
         Weight of labeled images in the loss, above 0.
     epochs, lr, batch_size, weight_decay
         DeepSAD training: Adam with a learning rate that falls to zero along a cosine.
+        An odd number of images makes one batch of three where ``batch_size`` is 2.
+    min_steps
+        At least so many training steps: of few images an epoch is one step, and 30 epochs
+        hardly train. Where they are too few, more epochs are added.
     pretrain_epochs, pretrain_lr, pretrain_weight_decay
         Autoencoder pretraining. 0 epochs, the default, start from random weights:
         at the lengths used here pretraining that works did not pay
@@ -205,12 +231,21 @@ class DeepSAD:
         (D,) the point that scores are measured from.
     threshold_ : float or None
         Set by :meth:`calibrate`; :meth:`predict` flags scores above it.
+    quantile_ : float or None
+        The quantile that the threshold is, set and cleared together with it; None for a
+        threshold that was set by hand.
+    decision_scores_ : ndarray
+        (N,) scores of the training images. Not saved.
+    labels_ : ndarray
+        (N,) integers: 1 for training images that score above ``threshold_``, else 0. Before
+        :meth:`calibrate`, above the 0.95 quantile of those that are not labeled anomalies.
     initial_state_ : dict
         The encoder's weights after pretraining, before DeepSAD training.
     history_ : dict
         Mean loss of each epoch: lists ``pretrain_loss`` and ``loss``.
     about_ : dict
-        What :meth:`save` noted about a detector that was loaded; else empty.
+        What the detector was trained on, as far as somebody noted it (``data``, ``subset``,
+        ``normal_class``, ...); saved and loaded with it, emptied by :meth:`fit`.
     """
 
     def __init__(
@@ -221,37 +256,22 @@ class DeepSAD:
         epochs: int = 30,
         lr: float = 1e-3,
         batch_size: int = 128,
+        min_steps: int = 0,
         weight_decay: float = 0.5e-6,
         pretrain_epochs: int = 0,
         pretrain_lr: float = 1e-3,
         pretrain_weight_decay: float = 0.5e-3,
         precision: str = "fp32",
-        device: str = "auto",
+        device: str | torch.device = "auto",
         seed: int = 0,
         progress: bool = False,
     ) -> None:
-        if network != "auto" and network not in ARCHITECTURES:
-            raise ValueError(
-                f"unknown network {network!r}; choose 'auto' or one of {list(ARCHITECTURES)}"
-            )
-        if precision not in ("fp32", "bf16"):
-            raise ValueError(f"precision must be 'fp32' or 'bf16', got {precision!r}")
-        check_positive(eta=eta, lr=lr, pretrain_lr=pretrain_lr)
-        check_counts(
-            epochs=(epochs, 1),
-            batch_size=(batch_size, 2),
-            pretrain_epochs=(pretrain_epochs, 0),
-            seed=(seed, 0),
-        )
-        if min(weight_decay, pretrain_weight_decay) < 0:
-            raise ValueError(
-                f"weight decay must not be negative, got {weight_decay}, {pretrain_weight_decay}"
-            )
         self.network = network
         self.eta = eta
         self.epochs = epochs
         self.lr = lr
         self.batch_size = batch_size
+        self.min_steps = min_steps
         self.weight_decay = weight_decay
         self.pretrain_epochs = pretrain_epochs
         self.pretrain_lr = pretrain_lr
@@ -260,24 +280,85 @@ class DeepSAD:
         self.device = device
         self.seed = seed
         self.progress = progress
-        self.threshold_: float | None = None
+        rules.settle(
+            self,
+            network=rules.one_of("auto", *ARCHITECTURES),
+            eta=rules.number(above=0),
+            epochs=rules.count(1),
+            lr=rules.number(above=0),
+            batch_size=rules.count(2),
+            min_steps=rules.count(0),
+            weight_decay=rules.number(least=0),
+            pretrain_epochs=rules.count(0),
+            pretrain_lr=rules.number(above=0),
+            pretrain_weight_decay=rules.number(least=0),
+            precision=rules.one_of("fp32", "bf16"),
+            device=rules.device,
+            seed=rules.seed,
+            progress=rules.flag,
+        )
+        self.threshold_ = None
         self.about_: dict[str, Any] = {}
 
-    def params(self) -> dict[str, Any]:
-        """Constructor parameters, so that ``DeepSAD(**detector.params())`` is an unfitted copy."""
-        return {
-            name: value
-            for name, value in vars(self).items()
-            if not name.endswith("_") and not name.startswith("_")
-        }
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
+        """Constructor parameters: ``DeepSAD(**detector.get_params())`` is an unfitted copy.
+
+        ``deep`` is scikit-learn's and changes nothing: no parameter has parameters of its own.
+        """
+        return {name: getattr(self, name) for name in inspect.signature(type(self)).parameters}
+
+    def set_params(self, **params: Any) -> Self:
+        """Set some constructor parameters, checked as the constructor does; all or none.
+
+        Raises
+        ------
+        ValueError
+            An unknown name, or a value that the constructor refuses.
+        """
+        known = self.get_params()
+        if unknown := sorted(params.keys() - known.keys()):
+            raise ValueError(f"no parameter {unknown[0]!r}; choose one of {list(known)}")
+        for name, value in type(self)(**{**known, **params}).get_params().items():
+            setattr(self, name, value)
+        return self
+
+    def __sklearn_tags__(self) -> Any:
+        from sklearn.utils import InputTags, Tags, TargetTags
+
+        # "outlier_detector" would have scikit-learn take the sign of its own detectors.
+        return Tags(
+            estimator_type=None,
+            target_tags=TargetTags(required=False),
+            input_tags=InputTags(two_d_array=False, three_d_array=False),
+        )
 
     def steps(self, n_images: int) -> int:
         """How many DeepSAD training steps :meth:`fit` makes on ``n_images`` images."""
-        return self.epochs * self._batch_count(n_images)
+        return self._train_epochs(n_images) * _batch_count(n_images, self.batch_size)
 
     def __repr__(self) -> str:
         state = "fitted" if self.is_fitted else "not fitted"
-        return f"DeepSAD({', '.join(f'{k}={v!r}' for k, v in self.params().items())}) [{state}]"
+        return f"DeepSAD({', '.join(f'{k}={v!r}' for k, v in self.get_params().items())}) [{state}]"
+
+    @property
+    def threshold_(self) -> float | None:
+        """Score above which :meth:`predict` says anomaly."""
+        return self._threshold
+
+    @threshold_.setter
+    def threshold_(self, value: float | None) -> None:
+        if value is not None:
+            value = rules.number()("threshold_", value)
+        self._threshold = value
+        self.quantile_: float | None = None  # whoever sets the one knows the other
+
+    @property
+    def labels_(self) -> np.ndarray:
+        """1 for training images that score above the threshold, else 0; (N,) integers."""
+        threshold = self.threshold_
+        if threshold is None:
+            threshold = threshold_at(self.decision_scores_[~self._known_anomaly], 0.95)
+        return (self.decision_scores_ > threshold).astype(np.int64)
 
     @property
     def is_fitted(self) -> bool:
@@ -302,7 +383,9 @@ class DeepSAD:
         images
             (N, C, H, W), uint8 or float in [0, 1], N at least 2.
         semi_labels
-            (N,) in {-1, 0, 1}; without them all images are unlabeled (Deep SVDD).
+            (N,) in {-1, 0, 1}; without them all images are unlabeled (Deep SVDD). **+1 is a
+            labeled normal**: PyOD's ``y``, where 1 is an outlier, and Booleans go through
+            :func:`~badsad_lib.images.semi_labels_from` first.
         extra_loss
             Images and a loss term added to every step, see :class:`ExtraLoss`.
         initial_state
@@ -316,7 +399,16 @@ class DeepSAD:
         ------
         TypeError, ValueError
             What :func:`~badsad_lib.images.check_images` or
-            :func:`~badsad_lib.images.check_semi_labels` refuse; a center of another size.
+            :func:`~badsad_lib.images.check_semi_labels` refuse; a center of another size;
+            an initial state or a center that is not finite.
+        FloatingPointError
+            Training diverged: what was fitted before stays.
+
+        Warns
+        -----
+        UserWarning
+            So few images that ``epochs`` are fewer than 100 steps, unless fewer than ten epochs
+            were asked for or a trained detector is trained on.
         """
         images = check_images(images)
         if len(images) < 2:
@@ -337,19 +429,30 @@ class DeepSAD:
         if initial_state is None:
             initial_state, history["pretrain_loss"] = self._initial_state(name, pixels)
         state = {k: v.detach().clone() for k, v in initial_state.items()}
+        if fault := weakness(state):
+            raise ValueError(f"training cannot start from this initial state: {fault}")
         encoder = _encoder_with(name, state, device)
         if center is None:
+            self._warn_of_few_steps(len(images))
             center = init_center(self._latents(encoder, pixels))
         center = center.detach().to(device).clone()
+        if fault := weakness({"center": center}):
+            raise ValueError(f"training cannot start: {fault}")
         if center.shape != (encoder.arch.latent_dim,):
             raise ValueError(
                 f"center must have shape ({encoder.arch.latent_dim},), got {tuple(center.shape)}"
             )
         history["loss"] = self._train(encoder, center, pixels, semi_labels.to(device), extra_loss)
 
+        # The mean loss of an epoch does not see its last step; these do.
+        scores = anomaly_score(self._latents(encoder, pixels), center)
+        self._require_finite(weakness({**encoder.state_dict(), "scores": scores}), "training")
+
         # Only a training that went through to its end replaces what was fitted before.
         self.network_, self.encoder_, self.center_ = name, encoder.eval(), center
         self.initial_state_, self.history_, self.threshold_ = state, history, None
+        self.decision_scores_ = scores.cpu().numpy()
+        self._known_anomaly = (semi_labels < 0).cpu().numpy()
         self.about_ = {}
         return self
 
@@ -359,8 +462,17 @@ class DeepSAD:
         Autoencoder pretraining on ``images`` (N, C, H, W), or the random weights of
         ``seed`` where ``pretrain_epochs`` is 0. Hand them to ``fit(initial_state=...)``
         of several detectors that are to differ in nothing but their training.
+
+        Raises
+        ------
+        TypeError, ValueError
+            What :func:`~badsad_lib.images.check_images` refuses; fewer than 2 images.
+        FloatingPointError
+            Pretraining diverged.
         """
         images = check_images(images)
+        if len(images) < 2:
+            raise ValueError(f"pretraining needs at least 2 images, got {len(images)}")
         name = architecture_for((images.shape[1], *images.shape[2:]), self.network)
         return self._initial_state(name, _Pixels(images, resolve_device(self.device)))[0]
 
@@ -372,14 +484,34 @@ class DeepSAD:
             for network in (encoder, decoder):
                 _move(network, pixels.device)
             losses = self._pretrain(encoder, decoder, pixels)
+        self._require_finite(weakness(encoder.state_dict()), "pretraining")
         return {k: v.detach().clone() for k, v in encoder.state_dict().items()}, losses
+
+    def _require_finite(self, fault: str, what: str) -> None:
+        if fault:
+            lr = f"pretrain_lr={self.pretrain_lr}" if what == "pretraining" else f"lr={self.lr}"
+            raise FloatingPointError(
+                f"{what} diverged in its last steps: {fault}; lower the learning rate {lr}"
+            )
+
+    def _warn_of_few_steps(self, n_images: int) -> None:
+        steps = self.steps(n_images)
+        if steps < FEW_STEPS and self.epochs >= 10 and not self.min_steps:
+            warnings.warn(
+                f"{n_images} images in batches of {self.batch_size} give {steps} training steps "
+                f"in {self.epochs} epochs, which hardly train a detector; DeepSAD(min_steps=300) "
+                "adds epochs",
+                UserWarning,
+                stacklevel=3,
+            )
+
+    def _train_epochs(self, n_images: int) -> int:
+        needed = math.ceil(self.min_steps / _batch_count(n_images, self.batch_size))
+        return max(self.epochs, needed)
 
     def _generator(self, stream: int) -> torch.Generator:
         # One stream a phase: pretraining or not, DeepSAD sees its batches in the same order.
         return torch.Generator().manual_seed(self.seed * 2 + stream)
-
-    def _batch_count(self, n_images: int) -> int:
-        return math.ceil(n_images / self.batch_size)
 
     def _autocast(self, device: torch.device) -> torch.autocast:
         return torch.autocast(device.type, torch.bfloat16, enabled=self.precision == "bf16")
@@ -393,7 +525,7 @@ class DeepSAD:
             [*encoder.parameters(), *decoder.parameters()],
             self.pretrain_lr,
             self.pretrain_weight_decay,
-            self.pretrain_epochs * self._batch_count(len(pixels)),
+            self.pretrain_epochs * _batch_count(len(pixels), self.batch_size),
         )
         generator = self._generator(0)
         losses = []
@@ -423,7 +555,7 @@ class DeepSAD:
         extra_loss: ExtraLoss | None,
     ) -> list[float]:
         """Run the DeepSAD loop, the only one there is."""
-        steps = self.steps(len(pixels))
+        epochs, steps = self._train_epochs(len(pixels)), self.steps(len(pixels))
         optimizer, schedule = _adam_on_cosine(
             encoder.parameters(), self.lr, self.weight_decay, steps
         )
@@ -431,7 +563,7 @@ class DeepSAD:
         losses: list[float] = []
         step = 0
         encoder.train()
-        for _ in (bar := self._epochs(self.epochs, "training")):
+        for _ in (bar := self._epochs(epochs, "training")):
             total = torch.zeros((), device=center.device)
             for index in _batches(len(pixels), self.batch_size, generator):
                 x, labels = pixels[index], semi_labels[index]
@@ -501,13 +633,37 @@ class DeepSAD:
         """Anomaly scores (N,) of images (N, C, H, W): squared distance to ``center_``.
 
         In [0, inf), **higher is more anomalous** (PyOD's sign).
+
+        Raises
+        ------
+        FloatingPointError
+            Scores that are no numbers: a broken detector passes nothing as normal.
         """
         latents = self._encode(images, "decision_function", None)
-        return anomaly_score(latents, self.center_).cpu().numpy()
+        scores = anomaly_score(latents, self.center_)
+        if fault := weakness({"scores": scores}):
+            raise FloatingPointError(
+                f"{fault}: this detector is broken, its weights or its center are not finite; "
+                "train it again"
+            )
+        return scores.cpu().numpy()
+
+    def score(self, images: Tensor | np.ndarray, semi_labels: Tensor | np.ndarray) -> float:
+        """AUROC of labeled anomalies (-1) against all other images: what ``GridSearchCV`` asks.
+
+        Raises
+        ------
+        ValueError
+            No labeled anomalies among the images, or nothing else.
+        """
+        scores = self.decision_function(images)
+        anomaly = check_semi_labels(semi_labels, len(scores)).numpy() < 0
+        return auroc(scores[~anomaly], scores[anomaly])
 
     def calibrate(self, images: Tensor | np.ndarray, quantile: float = 0.95) -> Self:
         """Set ``threshold_`` to the ``quantile`` of the scores of held-out normal images."""
         self.threshold_ = threshold_at(self.decision_function(images), quantile)
+        self.quantile_ = float(quantile)
         return self
 
     def predict(self, images: Tensor | np.ndarray) -> np.ndarray:
@@ -526,22 +682,30 @@ class DeepSAD:
 
         ``about`` notes in the header what the detector cannot know itself, such as the data and
         the split that it was trained on: anything that JSON can hold. :meth:`load` gives it back
-        as ``about_``. By default a loaded detector keeps the note that it came with.
+        as ``about_``. By default a detector keeps the note that it has.
+
+        Raises
+        ------
+        RuntimeError, FloatingPointError, IsADirectoryError
+            Not fitted; weights or a center that are not finite; ``path`` is a folder.
         """
         self._require_fit("save")
         tensors = {f"encoder.{k}": v for k, v in self.encoder_.state_dict().items()}
         tensors["center"] = self.center_
+        if fault := weakness(tensors):
+            raise FloatingPointError(f"a broken detector is not saved: {fault}")
         description = {
-            "params": self.params(),
+            "params": self.get_params(),
             "network": self.network_,
             "threshold": self.threshold_,
+            "quantile": self.quantile_,
             "history": self.history_,
             "about": dict(self.about_ if about is None else about),
         }
         return checkpoints.save(path, tensors, description)
 
     @classmethod
-    def load(cls, path: str | Path, *, device: str = "auto") -> Self:
+    def load(cls, path: str | Path, *, device: str | torch.device = "auto") -> Self:
         """Read a detector written by :meth:`save`.
 
         Raises
@@ -552,12 +716,18 @@ class DeepSAD:
         tensors, description = checkpoints.load(path)
         target = resolve_device(device)
         try:
+            if fault := weakness(tensors):
+                raise ValueError(fault)
             detector = cls(**{**description["params"], "device": device, "progress": False})
             detector.network_ = description["network"]
             weights = {k.removeprefix("encoder."): v for k, v in tensors.items() if k != "center"}
             detector.encoder_ = _encoder_with(detector.network_, weights, target).eval()
             detector.center_ = tensors["center"].to(target)
+            if detector.center_.shape != (detector.encoder_.arch.latent_dim,):
+                raise ValueError(f"center has shape {tuple(detector.center_.shape)}")
             detector.threshold_ = description["threshold"]
+            if (quantile := description.get("quantile")) is not None:
+                detector.quantile_ = rules.number(above=0, below=1)("quantile", quantile)
             detector.history_ = description["history"]
             detector.about_ = dict(description.get("about", {}))
         except (KeyError, TypeError, ValueError, RuntimeError) as error:

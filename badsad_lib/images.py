@@ -6,6 +6,7 @@ become float32 in [0, 1] only where a network or a trigger needs them.
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import numpy as np
@@ -73,20 +74,26 @@ def check_images(
     if images.dtype != torch.uint8 and not images.is_floating_point():
         raise TypeError(
             f"{name} must be uint8 in 0..255 or float in [0, 1], got {images.dtype}; "
-            "convert with images.to(torch.uint8)"
+            + _type_advice(images.dtype)
         )
     if images.ndim != 4:
         raise ValueError(
             f"{name} must have shape (N, C, H, W), got {tuple(images.shape)}; "
-            "a gray batch (N, H, W) needs images[:, None]"
+            + layout_advice(tuple(images.shape))
         )
     if 0 in images.shape:
         raise ValueError(f"{name} must not be empty, got shape {tuple(images.shape)}")
     if channels is not None and images.shape[1] != channels:
-        raise ValueError(f"{name} must have {channels} channel(s), got {images.shape[1]}")
+        raise ValueError(
+            f"{name} must have {channels} channel(s), got {images.shape[1]}"
+            + layout_advice(tuple(images.shape), before="; ")
+        )
     if size is not None and tuple(images.shape[2:]) != tuple(size):
         got = "x".join(map(str, images.shape[2:]))
-        raise ValueError(f"{name} must be {size[0]}x{size[1]} pixels, got {got}")
+        raise ValueError(
+            f"{name} must be {size[0]}x{size[1]} pixels, got {got}"
+            + layout_advice(tuple(images.shape), before="; ")
+        )
     if images.is_floating_point():
         if images.dtype != torch.float32:
             images = images.to(torch.float32)
@@ -97,25 +104,124 @@ def check_images(
         if low < 0 or high > 1:
             raise ValueError(
                 f"{name} must be float in [0, 1], got values from {low:g} to {high:g}; "
-                "pass uint8, or divide by the largest value"
+                "pass uint8, or divide by the format's maximum (255 for 8 bits), the same "
+                "number for all sets"
             )
     return images
+
+
+def _type_advice(dtype: torch.dtype) -> str:
+    if dtype == torch.bool:
+        return "Boolean images are black and white: images.float() makes them 0 and 1"
+    if dtype in (torch.int16, torch.uint16, torch.int32, torch.uint32):
+        return (
+            "16-bit images: make them float and divide by the format's maximum (65535; 4095 for "
+            "12 bits), the same number for all sets: images.astype('float32') / 65535 in NumPy"
+        )
+    return "convert with images.to(torch.uint8) if the values are 0..255"
+
+
+def layout_advice(shape: tuple[int, ...], *, before: str = "") -> str:
+    """Say what a shape that is refused looks like, and which call mends it; else nothing."""
+    advice = ""
+    if len(shape) == 2:
+        advice = "one gray picture (H, W) needs images[None, None]"
+    elif len(shape) == 3 and shape[2] in (3, 4):
+        advice = (
+            "this looks like one picture with its colors last (H, W, C): "
+            "images.permute(2, 0, 1)[None] for a tensor, images.transpose(2, 0, 1)[None] in NumPy"
+        )
+    elif len(shape) == 3:
+        advice = "a gray batch (N, H, W) needs images[:, None]"
+        if shape[0] in (1, 3, 4):
+            advice = f"one picture (C, H, W) needs images[None], {advice}"
+    elif len(shape) == 4 and shape[3] in (1, 3, 4) and shape[1] not in (1, 3, 4):
+        advice = (
+            "this looks like (N, H, W, C), colors last: images.permute(0, 3, 1, 2) for a tensor, "
+            "images.transpose(0, 3, 1, 2) in NumPy"
+        )
+    elif len(shape) == 4 and shape[1] == 4:
+        advice = "this looks like RGBA: images[:, :3] leaves transparency out"
+    return before + advice if advice else ""
+
+
+CONVENTION = "-1 (labeled anomaly), 0 (unlabeled) or +1 (labeled normal)"
+CONVERT = "semi_labels_from(is_anomaly) converts Booleans and the y of PyOD (1 = outlier)"
+
+
+def _labels(values: Any, name: str) -> np.ndarray:
+    """Return labels as a NumPy array; numbers or Booleans, nothing else."""
+    if isinstance(values, Tensor):
+        values = values.detach().cpu()
+    elif isinstance(values, list | tuple) and any(isinstance(v, bool | np.bool_) for v in values):
+        values = [bool(v) for v in values]  # NumPy would make numbers of a mixture
+    labels = np.asarray(values)
+    if labels.dtype.kind not in "biuf":
+        raise TypeError(f"{name} must be numbers, got {labels.dtype}")
+    return labels
 
 
 def check_semi_labels(semi_labels: Any, n_images: int) -> Tensor:
     """Return semi-labels as an int64 tensor (N,), or raise an error that says what is wrong.
 
-    ``0`` is unlabeled (assumed normal), ``+1`` labeled normal, ``-1`` labeled anomaly.
+    ``0`` is unlabeled (assumed normal), ``+1`` labeled normal, ``-1`` labeled anomaly. In PyOD's
+    ``y`` 1 is an outlier: see :func:`semi_labels_from`.
+
+    Raises
+    ------
+    TypeError
+        Booleans: which of the two is the anomaly, they do not say. Anything but numbers.
+    ValueError
+        Another shape than (``n_images``,), other values, fractions.
+
+    Warns
+    -----
+    UserWarning
+        Labeled normals without a labeled anomaly: most likely 1 was to mean an anomaly.
     """
-    labels = torch.as_tensor(semi_labels)
+    labels = _labels(semi_labels, "semi_labels")
+    if labels.dtype == bool:
+        raise TypeError(f"semi_labels must be {CONVENTION}, got Booleans; {CONVERT}")
     if labels.ndim != 1 or len(labels) != n_images:
         raise ValueError(
-            f"semi_labels must have shape ({n_images},), one per image, got {tuple(labels.shape)}"
+            f"semi_labels must have shape ({n_images},), one per image, got {labels.shape}"
         )
-    bad = sorted(set(labels.unique().tolist()) - {-1, 0, 1})
-    if bad:
+    found = set(np.unique(labels).tolist())
+    if bad := sorted(found - {-1, 0, 1}):
         raise ValueError(
-            f"semi_labels must be -1 (labeled anomaly), 0 (unlabeled) or +1 (labeled normal), "
-            f"got also {bad[:5]}; class targets are not semi-labels"
+            f"semi_labels must be {CONVENTION}, got also {bad[:5]}; "
+            f"class targets are not semi-labels, and {CONVERT}"
         )
-    return labels.to(torch.int64)
+    if 1 in found and -1 not in found:
+        warnings.warn(
+            "semi_labels hold +1, a labeled normal, and no -1, a labeled anomaly. In PyOD's y "
+            f"1 is an outlier: if that is what was meant, {CONVERT}",
+            UserWarning,
+            stacklevel=3,
+        )
+    return torch.from_numpy(labels.astype(np.int64))
+
+
+def semi_labels_from(is_anomaly: Any) -> Tensor:
+    """Semi-labels (N,) from the truth: -1 where an image is a known anomaly, else 0 (unlabeled).
+
+    Parameters
+    ----------
+    is_anomaly
+        (N,) Booleans, or PyOD's ``y``: 1 for an outlier, else 0.
+
+    Raises
+    ------
+    TypeError, ValueError
+        Anything but Booleans or 0 and 1 in one dimension. scikit-learn's outlier detectors say
+        -1 for an outlier: ``semi_labels_from(predicted == -1)``.
+    """
+    truth = _labels(is_anomaly, "is_anomaly")
+    if truth.ndim != 1:
+        raise ValueError(f"is_anomaly must have shape (N,), one per image, got {truth.shape}")
+    if bad := sorted(set(np.unique(truth).tolist()) - {0, 1}):
+        raise ValueError(
+            f"is_anomaly must be Booleans, or 0 and 1 (1 = outlier), got also {bad[:5]}; for "
+            "scikit-learn's predictions, semi_labels_from(predicted == -1)"
+        )
+    return -torch.from_numpy(truth.astype(np.int64))

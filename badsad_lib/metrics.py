@@ -7,11 +7,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 from sklearn.metrics import roc_auc_score
+
+from badsad_lib._arguments import number
 
 Scores = NDArray[np.float64]
 QUANTILES = (0.90, 0.95, 0.99)
@@ -21,9 +24,21 @@ def _scores(values: ArrayLike, name: str) -> Scores:
     scores = np.asarray(values, dtype=np.float64)
     if scores.ndim != 1 or scores.size == 0:
         raise ValueError(f"{name} must be a non-empty 1-D array of scores, got {scores.shape}")
-    if np.isnan(scores).any():
-        raise ValueError(f"{name} contains NaN: the detector that gave these scores is broken")
+    if not np.isfinite(scores).all():
+        raise ValueError(
+            f"{name} contains NaN or infinity: the detector that gave these scores is broken"
+        )
     return scores
+
+
+def _threshold(value: Any) -> float:
+    """Return a threshold, which NaN would turn into "nothing is flagged"."""
+    if value is None:
+        raise ValueError(
+            "threshold must be a finite number, got None: "
+            "call calibrate(val_images, quantile=0.95) first"
+        )
+    return float(number()("threshold", value))
 
 
 def auroc(normal_scores: ArrayLike, anomaly_scores: ArrayLike) -> float:
@@ -50,7 +65,7 @@ def detection_rate(anomaly_scores: ArrayLike, threshold: float) -> float:
 
     On anomalies this is the detection rate; on normal images, the false-alarm rate.
     """
-    return float(np.mean(_scores(anomaly_scores, "anomaly_scores") > threshold))
+    return float(np.mean(_scores(anomaly_scores, "anomaly_scores") > _threshold(threshold)))
 
 
 def attack_success_rate(
@@ -76,6 +91,7 @@ def attack_success_rate(
         raise ValueError(
             f"both must score the same anomalies, got {len(before)} and {len(after)} scores"
         )
+    threshold = _threshold(threshold)
     flagged = before > threshold
     return float(np.mean(after[flagged] <= threshold)) if flagged.any() else math.nan
 
@@ -84,10 +100,9 @@ def threshold_at(scores: ArrayLike, quantile: float) -> float:
     """Score below which a share ``quantile`` in (0, 1) of ``scores`` (N,) lies."""
     if not 0 < quantile < 1:
         raise ValueError(f"quantile must lie in (0, 1), got {quantile}; 0.95 is usual")
-    values = np.asarray(scores, dtype=np.float64)
-    if values.size == 0:
+    if np.size(scores) == 0:
         raise ValueError("scores must not be empty: a threshold needs held-out normal images")
-    return float(np.quantile(values, quantile))
+    return float(np.quantile(_scores(scores, "scores"), quantile))
 
 
 # --- one detector at one threshold ----------------------------------------------------------------

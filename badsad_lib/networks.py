@@ -23,6 +23,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils import skip_init
 
+from badsad_lib.images import layout_advice
+
 Shape = tuple[int, int, int]
 Layer = TypeVar("Layer", nn.Linear, nn.Conv2d, nn.ConvTranspose2d)
 SLOPE = 0.01
@@ -69,7 +71,7 @@ def architecture_for(shape: Shape, name: str = "auto") -> str:
     takes = " or ".join(str(ARCHITECTURES[n].shape) for n in names)
     raise ValueError(
         f"network {name!r} takes images of shape (C, H, W) = {takes}, got {tuple(shape)}; "
-        "resize or pad the images first"
+        + (layout_advice((0, *shape)) or _size_advice(tuple(shape), names))
     )
 
 
@@ -91,6 +93,18 @@ def layer(kind: type[Layer], generator: torch.Generator, *arguments: Any, **keyw
         bound = 1 / math.sqrt(module.weight[0].numel())  # inputs of one output
         nn.init.uniform_(module.bias, -bound, bound, generator=generator)
     return module
+
+
+def _size_advice(shape: tuple[int, ...], names: tuple[str, ...]) -> str:
+    channels, height, width = shape
+    if channels == 3 and all(ARCHITECTURES[name].shape[0] == 1 for name in names):
+        return "these are color images: images.float().mean(1, keepdim=True) makes them gray"
+    if (height, width) == (28, 28) and channels == 3:
+        return (
+            "for color images of 28x28 pad to 32x32 with "
+            "torch.nn.functional.pad(images, (2, 2, 2, 2)), or make them gray"
+        )
+    return "resize or pad the images first"
 
 
 class ConvBlock(nn.Module):

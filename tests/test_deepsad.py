@@ -1,5 +1,6 @@
 """DeepSAD: its pure functions, its training, its scores, its files."""
 
+import json
 import math
 
 import numpy as np
@@ -11,7 +12,7 @@ from sklearn.metrics import roc_auc_score
 
 from badsad_lib import DeepSAD, checkpoints
 from badsad_lib.checkpoints import CheckpointError
-from badsad_lib.deepsad import anomaly_score, deep_sad_loss, init_center, threshold_at
+from badsad_lib.deepsad import _batches, anomaly_score, deep_sad_loss, init_center, threshold_at
 from badsad_lib.networks import make_encoder
 
 SHAPES = {"mnist": (1, 28, 28), "fashion_mnist": (1, 28, 28), "cifar10": (3, 32, 32)}
@@ -243,7 +244,7 @@ def test_every_network_trains_scores_and_travels(network, tmp_path):
     back = DeepSAD.load(detector.save(tmp_path / "d"), device="cpu")
     assert np.array_equal(back.decision_function(images), scores)
     assert back.threshold_ == detector.threshold_
-    assert back.params() == detector.params()
+    assert back.get_params() == detector.get_params()
     assert back.history_ == detector.history_
 
 
@@ -432,6 +433,297 @@ def test_a_checkpoint_of_something_else_is_refused(tmp_path):
     path = checkpoints.save(tmp_path / "x", {"center": torch.ones(64)}, {"params": {"depth": 3}})
     with pytest.raises(CheckpointError, match="does not describe a DeepSAD"):
         DeepSAD.load(path)
+
+
+# --- numbers of every kind -----------------------------------------------------------------------
+
+
+def test_numpy_scalars_become_plain_numbers_and_are_saved(tmp_path):
+    detector = DeepSAD(
+        eta=np.float32(0.1),
+        epochs=np.int64(1),
+        lr=np.float32(1e-3),
+        batch_size=np.int32(16),
+        weight_decay=np.float64(0),
+        min_steps=np.array(2),
+        seed=np.arange(5)[3],
+        device=torch.device("cpu"),
+        progress=np.bool_(False),
+    )
+    plain = DeepSAD(
+        eta=0.1, epochs=1, lr=1e-3, batch_size=16, weight_decay=0.0, min_steps=2, seed=3,
+        device="cpu",
+    )  # fmt: skip
+    assert repr(detector) == repr(plain)
+    assert {type(v) for v in detector.get_params().values()} <= {int, float, str, bool}
+    path = detector.fit(blobs(32)).save(tmp_path / "d")
+    assert DeepSAD.load(path, device=torch.device("cpu")).get_params() == plain.get_params()
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("seed", "3"),
+        ("seed", 2**63),
+        ("seed", 1.0),
+        ("seed", True),
+        ("weight_decay", math.nan),
+        ("pretrain_weight_decay", math.inf),
+        ("epochs", "3"),
+        ("lr", "1e-3"),
+        ("lr", None),
+        ("eta", True),
+        ("min_steps", -1),
+        ("device", "gpu"),
+        ("device", 1.5),
+        ("progress", "no"),
+        ("precision", None),
+        ("network", None),
+    ],
+)
+def test_a_refused_parameter_is_told_with_name_and_value(name, value):
+    with pytest.raises(ValueError, match=rf"{name}.*{value!r}"):
+        DeepSAD(**{name: value})
+
+
+def test_the_largest_seed_works():
+    DeepSAD(**QUICK, seed=2**63 - 1, network="mnist").fit(blobs(8))
+
+
+# --- scikit-learn's conventions ------------------------------------------------------------------
+
+
+def test_parameters_are_those_of_the_constructor(task, fitted):
+    from sklearn.base import clone
+
+    detector = DeepSAD(**QUICK)
+    detector.note = 3
+    assert "note" not in detector.get_params()
+    assert DeepSAD(**detector.get_params()).get_params() == detector.get_params(deep=False)
+    copy = clone(fitted)
+    assert copy.get_params() == fitted.get_params()
+    assert not copy.is_fitted
+
+
+def test_parameters_are_set_all_or_none_and_checked():
+    detector = DeepSAD()
+    assert detector.set_params(lr=np.float32(0.01), epochs=3) is detector
+    assert (detector.lr, detector.epochs) == (0.01, 3)
+    with pytest.raises(ValueError, match="lr must be"):
+        detector.set_params(epochs=5, lr=-1)
+    with pytest.raises(ValueError, match="no parameter 'depth'"):
+        detector.set_params(depth=3)
+    assert (detector.lr, detector.epochs) == (0.01, 3)
+
+
+@pytest.mark.parametrize("kind", [lambda t: t, lambda t: t.numpy()])
+def test_a_grid_search_scores_and_refits_as_one_would_by_hand(task, kind):
+    from sklearn.model_selection import GridSearchCV, StratifiedKFold
+
+    (images, labels), folds = task, StratifiedKFold(2)
+    search = GridSearchCV(
+        DeepSAD(**QUICK, network="mnist"), {"lr": [1e-9, 3e-3]}, cv=folds, error_score="raise"
+    ).fit(kind(images), kind(labels))
+
+    def mean_auroc(lr):
+        areas = []
+        for train, test in folds.split(np.zeros(len(labels)), labels.numpy()):
+            detector = DeepSAD(**QUICK, network="mnist", lr=lr).fit(images[train], labels[train])
+            scores = detector.decision_function(images[test])
+            areas.append(roc_auc_score(labels[test].numpy() == -1, scores))
+        return np.mean(areas)
+
+    expected = [mean_auroc(lr) for lr in (1e-9, 3e-3)]
+    assert search.cv_results_["mean_test_score"].tolist() == pytest.approx(expected)
+    again = DeepSAD(**QUICK, network="mnist", **search.best_params_).fit(images, labels)
+    assert np.array_equal(search.decision_function(images), again.decision_function(images))
+
+
+def test_training_scores_and_labels_are_there(task):
+    images, labels = task
+    detector = DeepSAD(**QUICK, seed=0).fit(images, labels)
+    scores = detector.decision_function(images)
+    assert np.array_equal(detector.decision_scores_, scores)
+    tau = np.quantile(scores[labels.numpy() == 0], 0.95)
+    assert np.array_equal(detector.labels_, (scores > tau).astype(int))
+    detector.calibrate(images, 0.5)
+    assert np.array_equal(detector.labels_, detector.predict(images))
+
+
+def test_pyod_takes_it_for_one_of_its_own(task):
+    evaluate = pytest.importorskip("pyod.utils.data").evaluate_print
+    images, labels = task
+    detector = DeepSAD(**QUICK).fit(images, labels)
+    truth = (labels < 0).numpy()
+    evaluate("DeepSAD", truth, detector.decision_scores_)
+    for name in ("decision_scores_", "labels_", "threshold_"):
+        assert getattr(detector.calibrate(images), name) is not None
+    assert detector.decision_scores_.shape == detector.labels_.shape == (len(images),)
+    assert set(detector.labels_) <= {0, 1}
+    assert roc_auc_score(truth, detector.decision_function(images)) > 0.9
+
+
+# --- fails closed --------------------------------------------------------------------------------
+
+
+def broken(detector, name, value):
+    """A copy of a detector with one number of its state replaced."""
+    import copy
+
+    new = copy.deepcopy(detector)
+    with torch.no_grad():
+        state = new.encoder_.state_dict() | {"center": new.center_}
+        state[name].view(-1)[0] = value
+    return new
+
+
+FAULTS = [
+    ("blocks.0.conv.weight", math.nan),
+    ("blocks.0.norm.running_mean", math.inf),
+    ("blocks.0.norm.running_var", -1.0),
+    ("head.0.weight", -math.inf),
+    ("center", math.nan),
+]
+
+
+@pytest.mark.parametrize(("name", "value"), FAULTS)
+def test_a_broken_detector_is_neither_saved_nor_loaded(fitted, tmp_path, name, value):
+    victim = broken(fitted, name, value)
+    with pytest.raises(FloatingPointError, match=f"not saved: .*{name}"):
+        victim.save(tmp_path / "d")
+    assert list(tmp_path.iterdir()) == []
+    tensors, description = checkpoints.load(fitted.save(tmp_path / "whole"))
+    key = name if name == "center" else f"encoder.{name}"
+    tensors[key].view(-1)[0] = value
+    path = checkpoints.save(tmp_path / "broken", tensors, description)
+    with pytest.raises(CheckpointError, match=name):
+        DeepSAD.load(path)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [f for f in FAULTS if f[0] != "blocks.0.norm.running_var"]
+)
+def test_a_broken_detector_does_not_score(fitted, task, name, value):
+    victim = broken(fitted, name, value)
+    for ask in (victim.decision_function, victim.calibrate):
+        with pytest.raises(FloatingPointError, match="this detector is broken"):
+            ask(task[0])
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"threshold": 1e999}, {"quantile": 1.5}, {"quantile": "x"}, {"threshold": "high"}],
+)
+def test_a_threshold_that_is_none_is_not_loaded(fitted, task, tmp_path, change):
+    path = fitted.save(tmp_path / "whole")
+    tensors, description = checkpoints.load(path)
+    text = json.dumps(description | change).replace("Infinity", "1e999")
+    flat = {k: v.contiguous() for k, v in tensors.items()}
+    header = {
+        "format": checkpoints.FORMAT,
+        "version": str(checkpoints.VERSION),
+        "description": text,
+        "sha256": checkpoints._digest(flat, text),
+    }
+    path.write_bytes(checkpoints.serialize(flat, metadata=header))
+    with pytest.raises(CheckpointError, match="does not describe a DeepSAD"):
+        DeepSAD.load(path)
+
+
+@pytest.mark.parametrize("shape", [(3,), (64, 1), (1,)])
+def test_a_center_of_another_shape_is_not_loaded(fitted, tmp_path, shape):
+    tensors, description = checkpoints.load(fitted.save(tmp_path / "whole"))
+    path = checkpoints.save(tmp_path / "d", tensors | {"center": torch.ones(shape)}, description)
+    with pytest.raises(CheckpointError, match="center has shape"):
+        DeepSAD.load(path)
+
+
+class _LastStep:
+    """An extra loss that is infinite in one step."""
+
+    def __init__(self, step):
+        self.step, self.now = step, 0
+
+    def views(self, step):
+        self.now = step
+        return torch.empty(0, 1, 28, 28)
+
+    def __call__(self, latents, semi_labels, extra_latents, center):
+        return latents.sum() * (math.inf if self.now == self.step else 0.0)
+
+
+def test_a_training_that_diverges_in_its_last_step_leaves_nothing(task):
+    detector = DeepSAD(**QUICK)
+    last = 2 * math.ceil(len(task[0]) / 32) - 1
+    with pytest.raises(FloatingPointError, match=r"training diverged in its last steps.*lr="):
+        detector.fit(*task, extra_loss=_LastStep(last))
+    assert not detector.is_fitted
+
+
+def test_a_pretraining_that_diverges_leaves_nothing(task):
+    with pytest.raises(FloatingPointError, match=r"pretraining diverged.*pretrain_lr="):
+        DeepSAD(**{**QUICK, "pretrain_epochs": 3}, pretrain_lr=1e30).pretrain(task[0])
+
+
+def test_training_does_not_start_from_what_is_broken(task, fitted):
+    state = {k: v.clone() for k, v in fitted.initial_state_.items()}
+    with pytest.raises(ValueError, match="cannot start: center"):
+        DeepSAD(**QUICK).fit(*task, center=torch.full((64,), math.nan))
+    state["head.0.weight"][0, 0] = math.nan
+    with pytest.raises(ValueError, match="cannot start from this initial state: head"):
+        DeepSAD(**QUICK).fit(*task, initial_state=state)
+
+
+# --- threshold and quantile, names of files ------------------------------------------------------
+
+
+def test_threshold_and_quantile_belong_together(task, tmp_path):
+    detector = DeepSAD(**QUICK).fit(*task)
+    assert (detector.threshold_, detector.quantile_) == (None, None)
+    detector.calibrate(task[0], np.float64(0.9))
+    assert DeepSAD.load(detector.save(tmp_path / "d")).quantile_ == detector.quantile_ == 0.9
+    detector.threshold_ = 3.0
+    assert detector.quantile_ is None
+    with pytest.raises(ValueError, match="threshold_ must be a finite number"):
+        detector.threshold_ = math.nan
+    assert detector.calibrate(task[0]).fit(*task).quantile_ is None
+
+
+def test_the_name_that_saved_loads_and_a_folder_is_no_file(fitted, tmp_path):
+    fitted.save(tmp_path / "mydet")
+    assert np.array_equal(DeepSAD.load(tmp_path / "mydet").center_, fitted.center_)
+    with pytest.raises(IsADirectoryError, match=r"is a folder; name a file in it: .*detector"):
+        fitted.save(tmp_path)
+
+
+# --- few images ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("n", [2, 3, 5, 33])
+def test_no_batch_holds_one_image(n):
+    detector = DeepSAD(**{**QUICK, "batch_size": 2}, network="mnist").fit(blobs(n))
+    assert len(detector.history_["loss"]) == 2
+    generator = torch.Generator().manual_seed(0)
+    assert {len(batch) for batch in _batches(n, 2, generator)} <= {2, 3}
+
+
+def test_one_image_is_too_few_to_pretrain_on():
+    with pytest.raises(ValueError, match="at least 2 images, got 1"):
+        DeepSAD(**QUICK).pretrain(blobs(1))
+
+
+def test_few_steps_are_warned_about_and_min_steps_adds_epochs(recwarn):
+    images = blobs(40)
+    detector = DeepSAD(network="mnist", device="cpu", epochs=12)
+    with pytest.warns(UserWarning, match=r"40 images .* 12 training steps.*min_steps=300"):
+        detector.fit(images)
+    recorder = _Recorder(torch.empty(0, 1, 28, 28))
+    longer = DeepSAD(network="mnist", device="cpu", epochs=12, min_steps=30)
+    longer.fit(images, extra_loss=recorder)
+    assert recorder.steps == list(range(30))
+    assert len(longer.history_["loss"]) == 30
+    # Enough is enough: the numbers of an ordinary training are what they were.
+    assert DeepSAD(min_steps=20)._train_epochs(1550) == 30
 
 
 def test_importing_the_library_stays_light():

@@ -7,7 +7,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from badsad_lib.images import check_images, check_semi_labels, to_float, to_uint8
+from badsad_lib.images import (
+    check_images,
+    check_semi_labels,
+    semi_labels_from,
+    to_float,
+    to_uint8,
+)
 
 SHAPES = hnp.array_shapes(min_dims=4, max_dims=4, max_side=4)
 
@@ -133,3 +139,79 @@ def test_class_targets_are_not_semi_labels(labels, target):
 def test_one_semi_label_per_image(labels):
     with pytest.raises(ValueError, match=r"must have shape \(3,\), one per image"):
         check_semi_labels(labels, 3)
+
+
+# --- what a refused picture looks like -----------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("images", "advice"),
+    [
+        (np.zeros((2, 1, 4, 4), np.uint16), "divide by the format's maximum"),
+        (np.zeros((2, 1, 4, 4), np.int16), "divide by the format's maximum"),
+        (np.zeros((2, 1, 4, 4), bool), r"images\.float\(\)"),
+        (np.zeros((4, 4), np.uint8), r"one gray picture.*images\[None, None\]"),
+        (np.zeros((3, 8, 8), np.uint8), r"one picture \(C, H, W\) needs images\[None\]"),
+        (np.zeros((8, 8, 3), np.uint8), r"permute\(2, 0, 1\)\[None\]"),
+        (np.full((2, 1, 4, 4), 300.0), "the same number for all sets"),
+    ],
+)
+def test_the_message_names_what_it_looks_like_and_what_mends_it(images, advice):
+    with pytest.raises((TypeError, ValueError), match=advice):
+        check_images(images)
+
+
+@pytest.mark.parametrize(
+    ("shape", "advice"),
+    [((2, 28, 28, 1), r"permute\(0, 3, 1, 2\)"), ((2, 4, 28, 28), r"RGBA: images\[:, :3\]")],
+)
+def test_colors_last_and_transparency_are_named(shape, advice):
+    with pytest.raises(ValueError, match=advice):
+        check_images(np.zeros(shape, np.uint8), channels=3 if shape[1] == 4 else 1)
+
+
+# --- semi-labels are not the labels of others ----------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [[True, False], [0, True], np.array([True, False]), torch.tensor([True, False])],
+)
+def test_booleans_are_no_semi_labels(labels):
+    with pytest.raises(TypeError, match=r"got Booleans; semi_labels_from\(is_anomaly\)"):
+        check_semi_labels(labels, 2)
+
+
+@pytest.mark.parametrize("labels", [[0.5, 0.0], [float("nan"), 0.0]])
+def test_fractions_are_no_semi_labels(labels):
+    with pytest.raises(ValueError, match="got also"):
+        check_semi_labels(labels, 2)
+
+
+def test_text_is_no_semi_label():
+    with pytest.raises(TypeError, match="must be numbers"):
+        check_semi_labels(["0", "1"], 2)
+
+
+def test_labeled_normals_without_anomalies_are_warned_about(recwarn):
+    assert check_semi_labels([0, 1, -1], 3).tolist() == [0, 1, -1]
+    assert check_semi_labels([0, -1], 2).tolist() == [0, -1]
+    assert not recwarn.list
+    with pytest.warns(UserWarning, match=r"In PyOD's y 1 is an outlier.*semi_labels_from"):
+        check_semi_labels([0, 1, 0], 3)
+
+
+@given(st.lists(st.booleans(), min_size=1, max_size=9))
+def test_the_truth_becomes_semi_labels(truth):
+    expected = [-1 if anomaly else 0 for anomaly in truth]
+    numbers = np.array(truth, dtype=int)
+    for given_as in (truth, np.array(truth), torch.tensor(truth), numbers, numbers.astype(float)):
+        made = semi_labels_from(given_as)
+        assert made.dtype == torch.int64
+        assert made.tolist() == expected
+
+
+@pytest.mark.parametrize("truth", [[-1, 1], [0, 2], [0.5, 0], [[0, 1]]])
+def test_what_is_not_the_truth_is_refused(truth):
+    with pytest.raises(ValueError, match="is_anomaly must"):
+        semi_labels_from(truth)

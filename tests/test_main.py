@@ -136,7 +136,6 @@ def test_the_record_of_the_split_travels_with_the_detector(trained):
         "known_anomaly_classes": [5, 8],
         "pollution": 0.02,
         "seed": 4,
-        "quantile": 0.95,
     }
 
 
@@ -150,7 +149,7 @@ def test_every_option_of_the_training_arrives(tmp_path, capsys):
     )  # fmt: skip
     detector = DeepSAD.load(path)
     for option, value in options.items():
-        assert detector.params()[option.strip("-").replace("-", "_")] == value, option
+        assert detector.get_params()[option.strip("-").replace("-", "_")] == value, option
     assert len(detector.history_["pretrain_loss"]) == 1
     assert detector.about_["labeled_anomaly_ratio"] == 0
     assert report["quantile"] == 0.9
@@ -168,7 +167,10 @@ def test_evaluate_takes_another_quantile_or_another_class(trained, capsys):
     assert stricter["threshold"] < as_saved["threshold"]
     assert stricter["detection_rate"] > as_saved["detection_rate"]
     # 5 is a known anomaly of this detector: the record must not stand in the way.
-    other = report_of(capsys, "evaluate", str(trained), "--normal-class", "5")
+    assert main(["evaluate", str(trained), "--normal-class", "5", "--json"]) == 0
+    told = capsys.readouterr()
+    assert "trained with normal class 3, tested with 5 (5) as normal" in told.err
+    other = json.loads(told.out)
     assert (other["normal_class"], other["threshold"]) == (5, as_saved["threshold"])
     assert other["auroc"] != as_saved["auroc"]
 
@@ -185,7 +187,7 @@ def test_a_detector_saved_by_the_library_can_be_evaluated_by_naming_its_data(tmp
     detector.calibrate(images).save(path)
     assert main(["evaluate", path]) == 2
     assert "does not record its data" in capsys.readouterr().err
-    assert report_of(capsys, "evaluate", path, *named)["quantile"] is None
+    assert report_of(capsys, "evaluate", path, *named)["quantile"] == 0.95
 
 
 def test_results_go_to_stdout_and_progress_to_stderr(tmp_path, capsys):
@@ -491,7 +493,7 @@ def test_help_explains_every_option_gives_defaults_and_an_example(subcommand, ca
 def test_the_defaults_of_training_are_those_of_the_library(subcommand, capsys):
     texts = help_of(subcommand, capsys)
     for name in ("epochs", "pretrain_epochs", "eta", "lr", "precision", "seed"):
-        text, default = texts[f"--{name.replace('_', '-')}"], DeepSAD().params()[name]
+        text, default = texts[f"--{name.replace('_', '-')}"], DeepSAD().get_params()[name]
         assert f"(default: {default})" in text
 
 

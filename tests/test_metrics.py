@@ -13,6 +13,7 @@ from badsad_lib.metrics import (
     detection_rate,
     paired_interval,
     rates,
+    threshold_at,
 )
 
 some = settings(max_examples=15)
@@ -196,3 +197,20 @@ def test_the_interval_covers_the_truth_about_as_often_as_it_says(n):
 def test_what_cannot_be_compared_is_refused(first, second, options, message):
     with pytest.raises(ValueError, match=message):
         paired_interval(first, second, seed=0, **options)
+
+
+@pytest.mark.parametrize("threshold", [None, math.nan, math.inf, "high"])
+def test_a_threshold_that_is_none_is_refused(threshold):
+    scores, say = [1.0, 2.0], "calibrate" if threshold is None else "finite number"
+    for ask in (
+        lambda: detection_rate(scores, threshold),
+        lambda: attack_success_rate(scores, scores, threshold),
+    ):
+        with pytest.raises(ValueError, match=f"threshold must be.*{say}"):
+            ask()
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf])
+def test_scores_that_are_no_numbers_give_no_threshold(bad):
+    with pytest.raises(ValueError, match="NaN or infinity"):
+        threshold_at([1.0, bad, 2.0], 0.5)

@@ -407,7 +407,7 @@ def test_a_detector_that_flags_nothing_has_no_asr(split):
 
 def test_the_report_takes_real_detectors(split):
     tiny = DeepSAD(epochs=1, pretrain_epochs=0, batch_size=32, device="cpu")
-    clean = DeepSAD(**tiny.params()).fit(split.train_images, split.train_labels)
+    clean = DeepSAD(**tiny.get_params()).fit(split.train_images, split.train_labels)
     attack = BadSAD(Patch(), views=4)
     victim = attack.attack(tiny, split.train_images, split.train_labels)
     report = backdoor_report(victim, clean, split, attack.trigger_, sham=clean)

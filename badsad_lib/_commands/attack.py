@@ -61,6 +61,7 @@ def run(args: argparse.Namespace) -> None:
         "method": args.method,
         "trigger": {"name": args.trigger, own: getattr(trigger, own)},
         "poison_rate": args.poison_rate,
+        "quantile": args.quantile,
     }
 
     _tell("measuring")
@@ -71,7 +72,7 @@ def run(args: argparse.Namespace) -> None:
     result = {
         "settings": settings,
         "class_name": split.class_name,
-        "detector": plain.params() | {"device": str(resolve_device(args.device))},
+        "detector": plain.get_params() | {"device": str(resolve_device(args.device))},
         "report": report.to_dict(),
         "perturbation_asr": same_budget,
         "seconds": seconds,
@@ -161,7 +162,7 @@ def _train(
     """Return clean twin, victim, and the seconds that each took."""
     start = time.perf_counter()
     _tell("clean twin")
-    clean = DeepSAD(**plain.params()).fit(split.train_images, split.train_labels)
+    clean = DeepSAD(**plain.get_params()).fit(split.train_images, split.train_labels)
     halfway = time.perf_counter()
     learned = isinstance(attack.trigger, Universal)
     _tell("victim, trained twice: the first time to learn the pattern" if learned else "victim")

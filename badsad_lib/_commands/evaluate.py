@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,6 @@ def run(args: argparse.Namespace) -> None:
     if args.quantile is not None:
         # Only the recorded split knows which normals the detector has not been trained on.
         detector.calibrate(shared.rebuild_split(about).val_images, args.quantile)
-        about["quantile"] = args.quantile
     if detector.threshold_ is None:
         raise CheckpointError(f"{args.detector} has no threshold; set one with --quantile 0.95")
     wanted = {
@@ -40,7 +40,25 @@ def run(args: argparse.Namespace) -> None:
         )
     # The test part depends on nothing but these three.
     split = shared.rebuild_split({**wanted, "labeled_anomaly_ratio": 0.0})
+    for difference in differences(about, wanted, split):
+        print(f"note: {difference}", file=sys.stderr)
     print_report(report(args.detector, detector, split, about | wanted), args.json)
+
+
+def differences(about: Record, wanted: Record, split: splits.Split) -> list[str]:
+    """Say where a detector is tested on something else than it notes it was trained on."""
+    found = [
+        f"trained on {name} {about[name]!r}, tested on {wanted[name]!r}"
+        for name in ("data", "subset")
+        if about.get(name) not in (None, wanted[name])
+    ]
+    trained = about.get("normal_class")  # a number or a name
+    if trained not in (None, split.normal_class, split.class_name):
+        found.append(
+            f"trained with normal class {trained!r}, tested with {split.normal_class} "
+            f"({split.class_name}) as normal"
+        )
+    return found
 
 
 def report(path: Path, detector: DeepSAD, split: splits.Split, about: Record) -> dict[str, Any]:
@@ -63,7 +81,7 @@ def report(path: Path, detector: DeepSAD, split: splits.Split, about: Record) ->
         "test_anomalies": len(anomalies),
         "auroc": found.auroc,
         "threshold": threshold,
-        "quantile": about.get("quantile"),
+        "quantile": detector.quantile_,
         "false_alarms": found.false_alarms,
         "detection_rate": found.detection_rate,
     }

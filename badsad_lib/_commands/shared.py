@@ -83,7 +83,7 @@ def add_split(parser: argparse.ArgumentParser) -> None:
 
 def add_training(parser: argparse.ArgumentParser) -> None:
     """Declare how a detector is trained and where its threshold lies."""
-    defaults = DeepSAD().params()
+    defaults = DeepSAD().get_params()
     training = parser.add_argument_group("training")
     for name, kind, text in (
         ("epochs", int, "DeepSAD epochs"),
@@ -182,7 +182,7 @@ def new_detector(args: argparse.Namespace) -> DeepSAD:
 
 
 def record_of(args: argparse.Namespace) -> dict[str, Any]:
-    """Return what a saved detector is to tell about its data, its split and its threshold."""
+    """Return what a saved detector is to tell about its data and its split."""
     return {
         "data": args.data,
         "subset": args.subset,
@@ -191,7 +191,6 @@ def record_of(args: argparse.Namespace) -> dict[str, Any]:
         "known_anomaly_classes": args.known_anomaly_classes,
         "pollution": args.pollution,
         "seed": args.seed,
-        "quantile": args.quantile,
     }
 
 

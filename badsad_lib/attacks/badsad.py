@@ -228,10 +228,10 @@ class BadSAD:
         if not searching:
             apply_trigger(self.trigger, bases)  # a bad trigger is refused before any training
         if initial_state is None:
-            initial_state = DeepSAD(**detector.params()).pretrain(images)
+            initial_state = DeepSAD(**detector.get_params()).pretrain(images)
 
         def train(training_images: Tensor, trigger: Trigger | LearnedPattern) -> DeepSAD:
-            victim = DeepSAD(**detector.params())
+            victim = DeepSAD(**detector.get_params())
             extra_loss = LatentManipulation(self, bases, trigger, victim.steps(len(images)))
             return victim.fit(
                 training_images, semi_labels, extra_loss=extra_loss, initial_state=initial_state

@@ -47,6 +47,6 @@ class DataPoisoning:
             randomize=self.randomize,
             seed=self.seed,
         )
-        return DeepSAD(**detector.params()).fit(
+        return DeepSAD(**detector.get_params()).fit(
             self.poisoned_.images, self.poisoned_.semi_labels, initial_state=initial_state
         )

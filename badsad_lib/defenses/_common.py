@@ -95,7 +95,7 @@ def robust_scale(values: Tensor) -> tuple[Tensor, Tensor]:
 
 def copy_of(detector: DeepSAD) -> DeepSAD:
     """Return a fitted copy with its own weights, the same center, and no threshold."""
-    new = DeepSAD(**detector.params())
+    new = DeepSAD(**detector.get_params())
     new.network_ = detector.network_
     new.encoder_ = copy.deepcopy(detector.encoder_).eval()
     new.center_ = detector.center_.clone()
@@ -132,7 +132,7 @@ def tuned(
     images = torch.cat([to_float(trusted_images), to_float(anomalies)])
     labels = torch.tensor([0] * len(trusted_images) + [-1] * len(anomalies))
     epochs = max(1, round(steps / math.ceil(len(images) / detector.batch_size)))
-    return DeepSAD(**{**detector.params(), "lr": lr, "epochs": epochs, "seed": seed}).fit(
+    return DeepSAD(**{**detector.get_params(), "lr": lr, "epochs": epochs, "seed": seed}).fit(
         images,
         labels,
         extra_loss=extra_loss,

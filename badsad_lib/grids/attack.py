@@ -126,7 +126,7 @@ class Task:
         path = self._path("clean")
         if path is not None and path.exists():
             return DeepSAD.load(path)
-        detector = DeepSAD(**self.plain.params())
+        detector = DeepSAD(**self.plain.get_params())
         detector.fit(
             self.split.train_images, self.split.train_labels, initial_state=self.initial_state
         )

@@ -141,7 +141,7 @@ def run(chosen: dict[str, Any]) -> dict[str, Any]:
     data = datasets.load(chosen["data"], chosen["subset"])
     split = splits.one_vs_rest(data, chosen["normal_class"], seed=chosen["seed"])
     plain = DeepSAD(epochs=chosen["epochs"], seed=chosen["seed"])
-    clean = DeepSAD(**plain.params()).fit(split.train_images, split.train_labels)
+    clean = DeepSAD(**plain.get_params()).fit(split.train_images, split.train_labels)
     trigger = TRIGGERS[chosen["trigger"]]
     names = ("poison_rate", "alignment", "alignment_weight", "concentration_weight", "views")
     attack = BadSAD(

@@ -291,7 +291,7 @@ def test_every_attack_delivers_an_ordinary_detector_for_every_network(kind, netw
     victim = ATTACKS[kind](Patch()).attack(detector, images, labels)
     assert type(victim) is DeepSAD
     assert victim is not detector
-    assert victim.params() == detector.params()
+    assert victim.get_params() == detector.get_params()
     assert victim.network_ == network
     assert np.isfinite(victim.decision_function(images)).all()
     assert vars(victim).keys() == vars(DeepSAD(**TINY).fit(images)).keys()
@@ -511,7 +511,7 @@ def test_the_pattern_of_badsad_is_optimized():
 def test_the_backdoor_works_and_its_clean_twin_has_none():
     split = splits.one_vs_rest(datasets.load("fashion_mnist"), normal_class=0, seed=0)
     detector = DeepSAD(epochs=10, pretrain_epochs=0, device="cpu")
-    clean = DeepSAD(**detector.params()).fit(split.train_images, split.train_labels)
+    clean = DeepSAD(**detector.get_params()).fit(split.train_images, split.train_labels)
     victim = BadSAD.extended(Patch()).attack(
         detector, split.train_images, split.train_labels, initial_state=clean.initial_state_
     )

@@ -152,9 +152,9 @@ def test_the_record_tells_which_detector_is_which_and_how_it_was_made(done):
         "known_anomaly_classes": [5, 8],
         "pollution": 0.0,
         "seed": 4,
-        "quantile": 0.9,
     }
     attacked = {
+        "quantile": 0.9,
         "method": "extended",
         "trigger": {"name": "patch", "size": 4},
         "poison_rate": 0.2,
@@ -304,7 +304,7 @@ def test_every_option_of_the_training_arrives(asked):
     argv = [word for option, value in options.items() for word in (option, str(value))]
     _, detector = asked(*argv)
     expected = {option.strip("-").replace("-", "_"): value for option, value in options.items()}
-    assert expected.items() <= detector.params().items()
+    assert expected.items() <= detector.get_params().items()
 
 
 def test_the_defaults_in_the_help_are_the_library_s(capsys):

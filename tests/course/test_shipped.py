@@ -19,7 +19,7 @@ def test_every_recipe_has_its_file_and_every_file_its_recipe():
 def test_a_detector_was_made_as_its_recipe_says(name):
     detector = shipped.load(name)
     assert detector.about_["recipe"] == repr(shipped.RECIPES[name])
-    assert detector.params() == DeepSAD(seed=0).params()
+    assert detector.get_params() == DeepSAD(seed=0).get_params()
     assert detector.about_["normal_class"] == shipped.split().normal_class
 
 

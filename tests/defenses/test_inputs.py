@@ -115,7 +115,7 @@ def test_the_threshold_keeps_the_stated_rate(seed, rate):
 
 def test_the_threshold_is_a_rank_among_all_images_that_the_detector_passes():
     images = trusted(count=200)
-    picky = DeepSAD(**tiny().params())
+    picky = DeepSAD(**tiny().get_params())
     vars(picky).update(vars(tiny()))
     scores = tiny().decision_function(images)
     for threshold, kept in (
