@@ -104,6 +104,25 @@ class YesOrNo:
         return bool(value)
 
 
+@dataclass(frozen=True)
+class OnDevice:
+    """``auto``, or a device that torch knows by name."""
+
+    def __call__(self, name: str, value: Any) -> str:
+        """Return its name; a ``torch.device`` is taken, too."""
+        import torch
+
+        try:
+            if value != "auto":
+                torch.device(value)
+        except (RuntimeError, TypeError, ValueError) as error:
+            raise ValueError(
+                f"{name} must be 'auto' or a device of torch such as 'cpu' or 'cuda:0', "
+                f"got {value!r}"
+            ) from error
+        return value if isinstance(value, str) else str(torch.device(value))
+
+
 # The largest that torch takes after what attacks and detectors do to it (2 * seed + 1).
 SEED = Whole(0, 2**63 - 1)
 
@@ -116,8 +135,9 @@ Share = Annotated[float, Between(0, 1, "(]")]
 Inside = Annotated[float, Between(0, 1, "()")]
 Gray = Annotated[float, Between(0, 1)]
 Flag = Annotated[bool, YesOrNo()]
+Device = Annotated[str, OnDevice()]
 
-RULES = (Whole, Between, OneOf, YesOrNo)
+RULES = (Whole, Between, OneOf, YesOrNo, OnDevice)
 
 
 def _rule_in(hint: Any) -> tuple[Rule | None, bool]:

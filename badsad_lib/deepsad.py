@@ -18,7 +18,7 @@ import math
 import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, Protocol, Self
+from typing import Annotated, Any, Protocol, Self
 
 import numpy as np
 import torch
@@ -26,11 +26,23 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from tqdm import tqdm
 
-from badsad_lib import _arguments as rules
 from badsad_lib import checkpoints
 from badsad_lib._allocator import keep_freed_memory
+from badsad_lib._rules import (
+    Between,
+    Count,
+    CountOr0,
+    Device,
+    Flag,
+    OneOf,
+    Positive,
+    Seed,
+    Weight,
+    Whole,
+    checked,
+)
 from badsad_lib.images import check_images, check_semi_labels, to_float
-from badsad_lib.metrics import auroc, threshold_at
+from badsad_lib.metrics import FINITE, auroc, threshold_at
 from badsad_lib.networks import (
     ARCHITECTURES,
     Decoder,
@@ -248,23 +260,24 @@ class DeepSAD:
         ``normal_class``, ...); saved and loaded with it, emptied by :meth:`fit`.
     """
 
+    @checked
     def __init__(
         self,
         *,
-        network: str = "auto",
-        eta: float = 1.0,
-        epochs: int = 30,
-        lr: float = 1e-3,
-        batch_size: int = 128,
-        min_steps: int = 0,
-        weight_decay: float = 0.5e-6,
-        pretrain_epochs: int = 0,
-        pretrain_lr: float = 1e-3,
-        pretrain_weight_decay: float = 0.5e-3,
-        precision: str = "fp32",
-        device: str | torch.device = "auto",
-        seed: int = 0,
-        progress: bool = False,
+        network: Annotated[str, OneOf(("auto", *ARCHITECTURES))] = "auto",
+        eta: Positive = 1.0,
+        epochs: Count = 30,
+        lr: Positive = 1e-3,
+        batch_size: Annotated[int, Whole(2)] = 128,
+        min_steps: CountOr0 = 0,
+        weight_decay: Weight = 0.5e-6,
+        pretrain_epochs: CountOr0 = 0,
+        pretrain_lr: Positive = 1e-3,
+        pretrain_weight_decay: Weight = 0.5e-3,
+        precision: Annotated[str, OneOf(("fp32", "bf16"))] = "fp32",
+        device: Device | torch.device = "auto",
+        seed: Seed = 0,
+        progress: Flag = False,
     ) -> None:
         self.network = network
         self.eta = eta
@@ -280,23 +293,6 @@ class DeepSAD:
         self.device = device
         self.seed = seed
         self.progress = progress
-        rules.settle(
-            self,
-            network=rules.one_of("auto", *ARCHITECTURES),
-            eta=rules.number(above=0),
-            epochs=rules.count(1),
-            lr=rules.number(above=0),
-            batch_size=rules.count(2),
-            min_steps=rules.count(0),
-            weight_decay=rules.number(least=0),
-            pretrain_epochs=rules.count(0),
-            pretrain_lr=rules.number(above=0),
-            pretrain_weight_decay=rules.number(least=0),
-            precision=rules.one_of("fp32", "bf16"),
-            device=rules.device,
-            seed=rules.seed,
-            progress=rules.flag,
-        )
         self.threshold_ = None
         self.about_: dict[str, Any] = {}
 
@@ -348,7 +344,7 @@ class DeepSAD:
     @threshold_.setter
     def threshold_(self, value: float | None) -> None:
         if value is not None:
-            value = rules.number()("threshold_", value)
+            value = float(FINITE("threshold_", value))
         self._threshold = value
         self.quantile_: float | None = None  # whoever sets the one knows the other
 
@@ -727,7 +723,7 @@ class DeepSAD:
                 raise ValueError(f"center has shape {tuple(detector.center_.shape)}")
             detector.threshold_ = description["threshold"]
             if (quantile := description.get("quantile")) is not None:
-                detector.quantile_ = rules.number(above=0, below=1)("quantile", quantile)
+                detector.quantile_ = Between(0, 1, "()")("quantile", quantile)
             detector.history_ = description["history"]
             detector.about_ = dict(description.get("about", {}))
         except (KeyError, TypeError, ValueError, RuntimeError) as error:

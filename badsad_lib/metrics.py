@@ -14,10 +14,11 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 from sklearn.metrics import roc_auc_score
 
-from badsad_lib._arguments import number
+from badsad_lib._rules import Between
 
 Scores = NDArray[np.float64]
 QUANTILES = (0.90, 0.95, 0.99)
+FINITE = Between(-math.inf)
 
 
 def _scores(values: ArrayLike, name: str) -> Scores:
@@ -38,7 +39,7 @@ def _threshold(value: Any) -> float:
             "threshold must be a finite number, got None: "
             "call calibrate(val_images, quantile=0.95) first"
         )
-    return float(number()("threshold", value))
+    return float(FINITE("threshold", value))
 
 
 def auroc(normal_scores: ArrayLike, anomaly_scores: ArrayLike) -> float:

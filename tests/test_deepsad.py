@@ -440,9 +440,9 @@ def test_a_checkpoint_of_something_else_is_refused(tmp_path):
 
 def test_numpy_scalars_become_plain_numbers_and_are_saved(tmp_path):
     detector = DeepSAD(
-        eta=np.float32(0.1),
+        eta=np.float32(0.5),
         epochs=np.int64(1),
-        lr=np.float32(1e-3),
+        lr=np.float64(1e-3),
         batch_size=np.int32(16),
         weight_decay=np.float64(0),
         min_steps=np.array(2),
@@ -451,7 +451,7 @@ def test_numpy_scalars_become_plain_numbers_and_are_saved(tmp_path):
         progress=np.bool_(False),
     )
     plain = DeepSAD(
-        eta=0.1, epochs=1, lr=1e-3, batch_size=16, weight_decay=0.0, min_steps=2, seed=3,
+        eta=0.5, epochs=1, lr=1e-3, batch_size=16, weight_decay=0.0, min_steps=2, seed=3,
         device="cpu",
     )  # fmt: skip
     assert repr(detector) == repr(plain)
@@ -507,7 +507,7 @@ def test_parameters_are_those_of_the_constructor(task, fitted):
 
 def test_parameters_are_set_all_or_none_and_checked():
     detector = DeepSAD()
-    assert detector.set_params(lr=np.float32(0.01), epochs=3) is detector
+    assert detector.set_params(lr=np.float64(0.01), epochs=3) is detector
     assert (detector.lr, detector.epochs) == (0.01, 3)
     with pytest.raises(ValueError, match="lr must be"):
         detector.set_params(epochs=5, lr=-1)

@@ -47,6 +47,11 @@ def test_the_original_is_left_alone(repair):
     assert detector.center_.abs().sum() > 0
 
 
+def test_a_repair_that_diverges_hands_out_no_detector(repair):
+    with pytest.raises(FloatingPointError, match="training diverged"):
+        replace(repair, lr=1e30).repair(tiny(), trusted(), anomalies())
+
+
 def test_what_a_repair_is_given_is_left_alone(repair):
     normals, odd = trusted(), anomalies()
     repair.repair(tiny(), normals, odd)
