@@ -440,10 +440,13 @@ def test_bad_input_is_refused(draw: Callable[[], object], complaint: str) -> Non
 @pytest.mark.slow
 def test_umap_repeats_itself_and_keeps_clusters_together_without_a_warning() -> None:
     clusters = np.concatenate([RNG.normal(center, 0.1, (30, 8)) for center in (0, 5)])
+    before = np.random.get_state()[1].tobytes(), torch.get_rng_state()  # noqa: NPY002
     with warnings.catch_warnings():
         warnings.simplefilter("error", UserWarning)
         first = plots.umap_coordinates(clusters, seed=1)
     assert first.shape == (60, 2)
+    assert np.random.get_state()[1].tobytes() == before[0]  # noqa: NPY002
+    assert torch.equal(torch.get_rng_state(), before[1])
     assert np.array_equal(first, plots.umap_coordinates(clusters, seed=1))
     apart = np.linalg.norm(first[:30].mean(0) - first[30:].mean(0))
     assert apart > max(np.ptp(first[:30]), np.ptp(first[30:])) / 2
