@@ -88,7 +88,7 @@ def speed_table(results: Path = RESULTS) -> str:
         ]
         for row in rows.to_dict("records")
     ]
-    heads = ["", "plain loop", "this library", "ratio", "of the floor", "peak MB, each"]
+    heads = ["stage", "plain loop", "this library", "ratio", "of the floor", "peak MB, each"]
     machine = rows.iloc[0]
     note = f"{machine['device']}; {machine['versions']}. Best of the repeats."
     return table(heads, lines, note)

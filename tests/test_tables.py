@@ -89,6 +89,7 @@ def test_a_table_says_classes_and_seeds_in_every_row_and_asr_at_three_thresholds
     column = head.index("classes x seeds")
     assert rows
     assert all(re.fullmatch(r"\d+ x \d+", row[column]) for row in rows)
+    assert all(head)
     assert all(len(row) == len(head) for row in rows)
     stated = {heading[7:11] for heading in head if heading.startswith("ASR at ")}
     assert stated in (set(), set(cells.ASR))
