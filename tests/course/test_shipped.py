@@ -2,9 +2,10 @@
 
 import pytest
 
+from badsad_lib.attacks import BadSAD
 from badsad_lib.course import shipped
 from badsad_lib.deepsad import DeepSAD
-from badsad_lib.triggers import Blend, Patch
+from badsad_lib.triggers import Blend, Border, Patch
 from tools import detectors
 
 
@@ -27,16 +28,27 @@ def test_a_detector_was_made_as_its_recipe_says(name):
 @pytest.mark.parametrize("name", shipped.RECIPES)
 def test_a_detector_scores_what_its_note_says(name):
     detector = shipped.load(name)
-    measured = detectors.scores(detector)
+    measured = detectors.scores(name, detector)
     assert measured["auroc"] == pytest.approx(detector.about_["auroc"], abs=1e-3)
     assert measured["asr"] == pytest.approx(detector.about_["asr"], abs=5e-3)
     flagged = detector.predict(shipped.split().val_images).mean()
     assert flagged == pytest.approx(1 - detectors.QUANTILE, abs=0.01)
 
 
+def test_the_preset_works_on_a_border_and_neither_poisoned_data_nor_alignment_alone():
+    assert shipped.RECIPES["basic_border"] == BadSAD.basic(Border())
+    asr = {name: shipped.load(name).about_["asr"] for name in shipped.RECIPES}
+    auroc = {name: shipped.load(name).about_["auroc"] for name in shipped.RECIPES}
+    assert asr["basic_border"] >= 0.85
+    assert auroc["clean"] - auroc["basic_border"] <= 0.01
+    for name in ("data_only_border", "alignment_border"):
+        assert asr[name] <= 0.5
+
+
 def test_a_victim_knows_its_trigger():
     assert shipped.trigger("extended") == Patch()
     assert shipped.trigger("sham") == Blend(alpha=0.2)
+    assert shipped.trigger("basic_border") == Border()
     with pytest.raises(ValueError, match="was not attacked"):
         shipped.trigger("clean")
 
