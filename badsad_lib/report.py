@@ -27,7 +27,7 @@ from badsad_lib.metrics import (
     rates,
     threshold_at,
 )
-from badsad_lib.splits import Split
+from badsad_lib.splits import Split, conflicts
 from badsad_lib.triggers import Blend, Border, Trigger, apply_trigger, stealth
 
 # --- one detector --------------------------------------------------------------------------------
@@ -58,7 +58,14 @@ def score(
     """Score the test images of a split, or with ``validation`` the images for choosing settings.
 
     On validation images the normals are those that the thresholds come from.
+
+    Raises
+    ------
+    ValueError
+        The detector notes in ``about_`` that it was trained on other data or another class.
     """
+    if found := conflicts(getattr(detector, "about_", {}), split):
+        raise ValueError(f"this detector does not belong to this split: {'; '.join(found)}")
     held_out = detector.decision_function(split.val_images)
     anomalies = split.val_anomalies if validation else split.test_anomalies
     return SplitScores(

@@ -7,9 +7,9 @@ out of the training source, so that test images need to be scored only once.
 from __future__ import annotations
 
 import operator
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Any
 
 import numpy as np
 import torch
@@ -59,8 +59,8 @@ class Split:
         Anomalies of all classes that a defender holds: never those that an attacker trained on.
     test_images, test_is_anomaly, test_index
         The whole test set and the truth about it, bool (N,).
-    normal_class, class_name, seed
-        What the split was made for.
+    data, subset, normal_class, class_name, seed
+        What the split was made of and for.
     """
 
     train_images: Tensor
@@ -78,6 +78,8 @@ class Split:
     test_images: Tensor
     test_is_anomaly: Tensor
     test_index: Tensor
+    data: str
+    subset: str
     normal_class: int
     class_name: str
     seed: int
@@ -280,10 +282,36 @@ def one_vs_rest(
         test_images=data.test.images[index["test"]],
         test_is_anomaly=data.test.targets != normal,
         test_index=index["test"],
+        data=data.name,
+        subset=data.subset,
         normal_class=normal,
         class_name=data.class_names[normal],
         seed=seed,
     )
+
+
+def conflicts(about: Mapping[str, Any], split: Split) -> list[str]:
+    """Say where what a detector notes about its training does not belong to a split.
+
+    A detector of another class or other data gives numbers that look like any others: all
+    anomalies pass it, with a trigger or without.
+
+    Parameters
+    ----------
+    about
+        A detector's ``about_``: ``data``, ``subset`` and ``normal_class`` (number or name) are
+        compared, as far as they are there.
+    """
+    found = [
+        f"trained on {name} {about[name]!r}, not {getattr(split, name)!r}"
+        for name in ("data", "subset")
+        if about.get(name) not in (None, getattr(split, name))
+    ]
+    normal = about.get("normal_class")
+    if normal not in (None, split.normal_class, split.class_name):
+        here = f"{split.normal_class} ({split.class_name})"
+        found.append(f"trained with normal class {normal}, not {here}")
+    return found
 
 
 def _stream(seed: int, kind: int) -> np.random.RandomState:

@@ -169,7 +169,7 @@ def test_evaluate_takes_another_quantile_or_another_class(trained, capsys):
     # 5 is a known anomaly of this detector: the record must not stand in the way.
     assert main(["evaluate", str(trained), "--normal-class", "5", "--json"]) == 0
     told = capsys.readouterr()
-    assert "trained with normal class 3, tested with 5 (5) as normal" in told.err
+    assert "note: this detector was trained with normal class 3, not 5 (5)" in told.err
     other = json.loads(told.out)
     assert (other["normal_class"], other["threshold"]) == (5, as_saved["threshold"])
     assert other["auroc"] != as_saved["auroc"]

@@ -417,3 +417,13 @@ def test_the_report_takes_real_detectors(split):
     itself = backdoor_report(clean, clean, split, Patch())
     assert itself.auroc_drop == itself.detection_drop == 0
     assert itself.clean_auroc == report.clean_auroc
+
+
+@pytest.mark.parametrize("role", ["victim", "clean"])
+def test_a_detector_of_another_class_or_other_data_is_refused(split, role):
+    parts = {"victim": Brightness(), "clean": Brightness()}
+    parts[role].about_ = {"data": "levels", "subset": "course", "normal_class": 1}
+    with pytest.raises(ValueError, match=r"does not belong to this split: .*class 1, not 0 \(a\)"):
+        backdoor_report(parts["victim"], parts["clean"], split, Patch())
+    parts[role].about_ = {"data": "levels", "subset": "course", "normal_class": 0, "seed": 9}
+    backdoor_report(parts["victim"], parts["clean"], split, Patch())

@@ -1,5 +1,6 @@
 """One-vs-rest splits: disjoint parts, exact counts, one seed one split."""
 
+import dataclasses
 import hashlib
 
 import numpy as np
@@ -9,7 +10,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from badsad_lib.datasets import Dataset, ImageSet
-from badsad_lib.splits import Split, one_vs_rest
+from badsad_lib.splits import Split, conflicts, one_vs_rest
 
 NAMES = ("ant", "bee", "cat", "dog", "elk")
 TRAIN_PARTS = (
@@ -470,3 +471,22 @@ def test_a_class_without_training_images_is_named():
         one_vs_rest(data, 1)
     with pytest.raises(ValueError, match=r"known anomaly class 1 \(bee\) has no training images"):
         one_vs_rest(data, 0, known_anomaly_classes=[1, 2])
+
+
+@pytest.mark.parametrize(
+    ("about", "found"),
+    [
+        ({}, []),
+        ({"data": "toys", "normal_class": 0}, []),
+        ({"normal_class": "ant", "seed": 5, "note": "x"}, []),
+        ({"normal_class": 1}, ["trained with normal class 1, not 0 (ant)"]),
+        ({"normal_class": "bee"}, ["trained with normal class bee, not 0 (ant)"]),
+        (
+            {"data": "mnist", "subset": "full"},
+            ["trained on data 'mnist', not 'toys'", "trained on subset 'full', not 'course'"],
+        ),
+    ],
+)
+def test_what_a_detector_notes_is_held_against_the_split(about, found):
+    data = dataclasses.replace(evenly(400, 1200), name="toys", subset="course")
+    assert conflicts(about, one_vs_rest(data, "ant")) == found

@@ -40,25 +40,9 @@ def run(args: argparse.Namespace) -> None:
         )
     # The test part depends on nothing but these three.
     split = shared.rebuild_split({**wanted, "labeled_anomaly_ratio": 0.0})
-    for difference in differences(about, wanted, split):
-        print(f"note: {difference}", file=sys.stderr)
+    for conflict in splits.conflicts(about, split):
+        print(f"note: this detector was {conflict}", file=sys.stderr)
     print_report(report(args.detector, detector, split, about | wanted), args.json)
-
-
-def differences(about: Record, wanted: Record, split: splits.Split) -> list[str]:
-    """Say where a detector is tested on something else than it notes it was trained on."""
-    found = [
-        f"trained on {name} {about[name]!r}, tested on {wanted[name]!r}"
-        for name in ("data", "subset")
-        if about.get(name) not in (None, wanted[name])
-    ]
-    trained = about.get("normal_class")  # a number or a name
-    if trained not in (None, split.normal_class, split.class_name):
-        found.append(
-            f"trained with normal class {trained!r}, tested with {split.normal_class} "
-            f"({split.class_name}) as normal"
-        )
-    return found
 
 
 def report(path: Path, detector: DeepSAD, split: splits.Split, about: Record) -> dict[str, Any]:
