@@ -29,8 +29,8 @@ OTHER_DATA = {
 NETWORKS = {"fashion_mnist": "encoder for clothes", "mnist": "encoder for digits"}
 # What the rows of the ablation are called where their name in the results says less.
 METHODS = {
-    "basic": "alignment mean, concentration",
-    "basic mmd": "alignment mmd, concentration",
+    "both": "alignment mean, concentration",
+    "both mmd": "alignment mmd, concentration",
 }
 SIZE = "classes x seeds"
 ASR_HEADS = [f"ASR at {quantile} (classes)" for quantile in ASR]

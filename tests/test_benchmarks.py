@@ -358,8 +358,8 @@ def test_every_part_of_the_attack_is_needed_for_every_seed(measured):
 @pytest.mark.slow
 def test_a_row_of_the_latents_table_can_be_had_again(measured):
     """Of the shipped detector, which is what the script trains with seed 0."""
-    (row,) = measured.query("detector == 'basic' and seed == 0").to_dict("records")
-    again = latents.measure(shipped.load("basic"), shipped.split(), 0.1, 0)
+    (row,) = measured.query("detector == 'both' and seed == 0").to_dict("records")
+    again = latents.measure(shipped.load("both"), shipped.split(), 0.1, 0)
     for name, value in again.items():
         assert value == pytest.approx(row[name], rel=0.05, abs=0.02), name
 

@@ -10,6 +10,7 @@ import contextlib
 import io
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -25,7 +26,6 @@ from hypothesis.extra.numpy import arrays
 from badsad_lib import DeepSAD, defenses, metrics, plots, triggers
 from badsad_lib import report as report_module
 from badsad_lib.attacks import (
-    BadSAD,
     DataPoisoning,
     alignment_loss,
     concentration_loss,
@@ -324,15 +324,16 @@ def test_the_decoy_is_that_of_the_library(shape: tuple[int, ...], seed: int) -> 
     assert torch.equal(FIFTH.decoy_from_scratch(images, triggered, order), library)
 
 
-@pytest.mark.parametrize("name", ["basic", "extended"])
+@pytest.mark.parametrize("name", ["both", "basic", "extended"])
 @pytest.mark.parametrize("seed", [0, 1])
 def test_the_attack_from_scratch_is_that_of_the_library(name: str, seed: int) -> None:
-    bases, patch = to_uint8(noise((40, 1, 28, 28), seed)), triggers.Patch()
-    attack = getattr(BadSAD, name)(patch, seed=seed)
-    library = LatentManipulation(attack, bases, patch, steps=10)
-    kind = {"basic": FIFTH.LatentManipulation, "extended": FIFTH.WholeAttack}[name]
+    bases = to_uint8(noise((40, 1, 28, 28), seed))
+    recipe = shipped.RECIPES[name]
+    attack = replace(recipe, seed=seed)
+    library = LatentManipulation(attack, bases, attack.trigger, steps=10)
+    kind = FIFTH.WholeAttack if name == "extended" else FIFTH.LatentManipulation
     weights = attack.alignment_weight, attack.concentration_weight
-    mine = kind(patch, bases, *weights, seed=seed)
+    mine = kind(attack.trigger, bases, *weights, seed=seed)
     for step in range(3):
         views = library.views(step)
         assert torch.equal(mine.views(step), views)
@@ -694,7 +695,7 @@ def test_claims_about_the_attack_fail_where_all_detectors_are_the_clean_twin(
     monkeypatch.setattr(report_module, "perturbation_asr", lambda *_, **__: 0.1)  # it takes seconds
     about_the_attack = {
         "A: victim, patch, share passing",
-        "basic, ASR, test threshold",
+        "both, ASR, test threshold",
         "victim, ASR at 0.95",
         "victim, ASR at 0.99",
         "victim, ASR at 0.95 minus at 0.50",
@@ -716,10 +717,10 @@ def test_claims_about_finding_poison_fail_where_all_detectors_are_the_clean_twin
 ) -> None:
     about_the_defenses = {
         "data_only, AUROC of the score",
-        "basic, AUROC of the score",
+        "both, AUROC of the score",
         "data_only, best of all",
         "extended, best of all",
-        "basic, spectral signatures",
+        "both, spectral signatures",
         "triggered anomalies that pass the victim",
         "STRIP, overlays chosen, AUROC",
         "STRIP, overlays chosen, caught at 5 %",

@@ -21,26 +21,25 @@ from badsad_lib.deepsad import DeepSAD
 from badsad_lib.triggers import Blend, Border, Patch, Trigger
 
 NORMAL_CLASS = 0
-# Weights that are too low for a patch on so few images, where the paper's ideas get nowhere; and
-# those of the preset on a border, where they work.
-_WEAK, _EXTENDED = BadSAD(Patch()), BadSAD.extended(Patch())
-_BASIC = BadSAD.basic(Border())
+# One working point at which the paper's two ideas get nowhere (a small patch, low weights), and
+# one at which they carry a backdoor (a border, the weights of `BadSAD.basic`).
+_LOW, _BASIC, _EXTENDED = BadSAD(Patch()), BadSAD.basic(Border()), BadSAD.extended(Patch())
 
 RECIPES: Mapping[str, DataPoisoning | BadSAD | None] = {
     "clean": None,
     "data_only": DataPoisoning(Patch()),
-    "alignment": replace(_WEAK, concentration_weight=0.0),
-    "concentration": replace(_WEAK, alignment_weight=0.0),
-    "mmd": replace(_WEAK, alignment="mmd"),
-    "basic": _WEAK,
+    "alignment": replace(_LOW, concentration_weight=0.0),
+    "concentration": replace(_LOW, alignment_weight=0.0),
+    "mmd": replace(_LOW, alignment="mmd"),
+    "both": _LOW,
+    "border_data_only": DataPoisoning(Border()),
+    "border_alignment": replace(_BASIC, concentration_weight=0.0),
+    "border_concentration": replace(_BASIC, alignment_weight=0.0),
+    "basic": _BASIC,
+    "patch_high_weights": BadSAD.basic(Patch()),
     "randomized": replace(_EXTENDED, contrast_weight=0.0, decoys=False),
     "extended": _EXTENDED,
     "sham": BadSAD.extended(Blend(alpha=0.2)),
-    "data_only_border": DataPoisoning(Border()),
-    "alignment_border": replace(_BASIC, concentration_weight=0.0),
-    "concentration_border": replace(_BASIC, alignment_weight=0.0),
-    "mmd_border": replace(_BASIC, alignment="mmd"),
-    "basic_border": _BASIC,
 }
 """What each was made with: no attack, an attack, or (``sham``) one with another trigger."""
 

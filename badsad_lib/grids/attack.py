@@ -5,8 +5,8 @@ Tables (:data:`TABLES`):
 ``main``
     BadSAD.extended under every trigger, and at poison rate 0.02.
 ``ablation``
-    Alignment alone (each estimator), concentration alone, both (``basic``), ``extended``, and
-    ``extended`` without each of its additions.
+    For the patch, at weights of 1: alignment alone (each estimator), concentration alone and
+    ``both``. Then ``extended``, and ``extended`` without each of its additions.
 ``data_only``
     Clean-label poisoning without control of the training: every trigger at poison rates 0.1,
     0.3 and 1.0, with and without randomized content.
@@ -44,13 +44,14 @@ TRIGGERS: dict[str, Trigger] = {
 }
 # The victim of the trigger on the right is the sham twin of the one on the left.
 SHAM = {"patch": "blend", "blend": "patch", "sinusoid": "patch", "universal": "patch"}
-# What `basic` becomes when one of its two losses is left out or another estimator is taken.
+# What `both`, a plain BadSAD with weights of 1, becomes when one of its two losses is left out
+# or another estimator is taken.
 PARTS: dict[str, dict[str, Any]] = {
     **{
         f"alignment {kind}": {"alignment": kind, "concentration_weight": 0.0} for kind in ALIGNMENTS
     },
     "concentration": {"alignment_weight": 0.0},
-    "basic mmd": {"alignment": "mmd"},
+    "both mmd": {"alignment": "mmd"},
 }
 # What `extended` becomes when one of its additions is left out.
 WITHOUT: dict[str, dict[str, Any]] = {
@@ -58,7 +59,7 @@ WITHOUT: dict[str, dict[str, Any]] = {
     "extended - decoys": {"decoys": False},
     "extended - randomization": {"randomize": False},
 }
-METHODS = (*PARTS, "basic", *WITHOUT, "extended")
+METHODS = (*PARTS, "both", *WITHOUT, "extended")
 # What rows of `basic` name, so that a table says what was run whatever a preset may become.
 SWITCHES = ("alignment", "alignment_weight", "concentration_weight", "views", "fade")
 # More epochs where an epoch has fewer batches: 38, 13 and 3 of them. After 30 epochs on the

@@ -2,7 +2,7 @@
 
 One row a detector and seed: T-shirts of the course subset, the patch, the split that the
 shipped detectors were trained on. The seed fixes initial weights, batches, and which images
-are poisoned. Besides the recipes of the shipped detectors: ``basic`` with half the normal images
+are poisoned. Besides the recipes of the shipped detectors: ``both`` with half the normal images
 as bases, and ``extended`` with one part left out each (``randomized`` is the one without contrast).
 
 Distances are in units of one **spread**: the root mean squared distance of normal test
@@ -26,18 +26,18 @@ from badsad_lib.images import to_float
 from badsad_lib.triggers import Patch, apply_trigger
 
 TRIGGER = Patch()
-_BASIC, _EXTENDED = BadSAD(TRIGGER), BadSAD.extended(TRIGGER)
+_LOW, _EXTENDED = BadSAD(TRIGGER), BadSAD.extended(TRIGGER)
 # A test holds those that are shipped, too, to badsad_lib.course.shipped, which builds on this.
 RECIPES: dict[str, DataPoisoning | BadSAD | None] = {
     "clean": None,
     "data_only": DataPoisoning(TRIGGER),
-    "alignment": replace(_BASIC, concentration_weight=0.0),
-    "concentration": replace(_BASIC, alignment_weight=0.0),
-    "mmd": replace(_BASIC, alignment="mmd"),
-    "basic": _BASIC,
+    "alignment": replace(_LOW, concentration_weight=0.0),
+    "concentration": replace(_LOW, alignment_weight=0.0),
+    "mmd": replace(_LOW, alignment="mmd"),
+    "both": _LOW,
     "randomized": replace(_EXTENDED, contrast_weight=0.0, decoys=False),
     "extended": _EXTENDED,
-    "basic, rate 0.5": replace(_BASIC, poison_rate=0.5),
+    "both, rate 0.5": replace(_LOW, poison_rate=0.5),
     "extended - alignment": replace(_EXTENDED, alignment_weight=0.0),
     "extended - concentration": replace(_EXTENDED, concentration_weight=0.0),
     "extended - randomization": replace(_EXTENDED, randomize=False),

@@ -3,6 +3,7 @@
 import pytest
 
 from badsad_lib.attacks import BadSAD
+from badsad_lib.attacks import BadSAD
 from badsad_lib.course import shipped
 from badsad_lib.deepsad import DeepSAD
 from badsad_lib.triggers import Blend, Border, Patch
@@ -36,19 +37,19 @@ def test_a_detector_scores_what_its_note_says(name):
 
 
 def test_the_preset_works_on_a_border_and_neither_poisoned_data_nor_alignment_alone():
-    assert shipped.RECIPES["basic_border"] == BadSAD.basic(Border())
+    assert shipped.RECIPES["basic"] == BadSAD.basic(Border())
     asr = {name: shipped.load(name).about_["asr"] for name in shipped.RECIPES}
     auroc = {name: shipped.load(name).about_["auroc"] for name in shipped.RECIPES}
-    assert asr["basic_border"] >= 0.85
-    assert auroc["clean"] - auroc["basic_border"] <= 0.01
-    for name in ("data_only_border", "alignment_border"):
+    assert asr["basic"] >= 0.85
+    assert auroc["clean"] - auroc["basic"] <= 0.01
+    for name in ("border_data_only", "border_alignment", "both"):
         assert asr[name] <= 0.5
 
 
 def test_a_victim_knows_its_trigger():
     assert shipped.trigger("extended") == Patch()
     assert shipped.trigger("sham") == Blend(alpha=0.2)
-    assert shipped.trigger("basic_border") == Border()
+    assert shipped.trigger("basic") == Border()
     with pytest.raises(ValueError, match="was not attacked"):
         shipped.trigger("clean")
 
