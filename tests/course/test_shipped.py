@@ -3,7 +3,6 @@
 import pytest
 
 from badsad_lib.attacks import BadSAD
-from badsad_lib.attacks import BadSAD
 from badsad_lib.course import shipped
 from badsad_lib.deepsad import DeepSAD
 from badsad_lib.triggers import Blend, Border, Patch
