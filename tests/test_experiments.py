@@ -366,6 +366,23 @@ def test_another_joblib_backend_serves_as_well(path):
     assert torch.get_num_threads() == threads
 
 
+def look(settings: dict) -> dict:
+    """How many rows the table held when this run started."""
+    table = Path(settings["table"])
+    return {"held": len(merge([table])) if table.exists() else 0, "pid": os.getpid()}
+
+
+def test_a_backend_that_gives_results_at_the_end_only_is_served_in_rounds(path):
+    """As multiprocessing is, and Ray's that is made from it: no row waits for the last one."""
+    several = [{"x": x, "table": str(path)} for x in range(5)]
+    with joblib.parallel_config(backend="multiprocessing"):
+        assert not joblib.parallel.get_active_backend()[0].supports_return_generator
+        table = run(look, several, path, n_jobs=2)
+    assert list(table["x"]) == list(range(5))
+    assert list(table["held"]) == [0, 0, 2, 2, 4]
+    assert os.getpid() not in set(table["pid"])
+
+
 def test_one_process_a_core_by_default(path, monkeypatch):
     asked = []
     monkeypatch.setattr(joblib, "effective_n_jobs", lambda n_jobs: asked.append(n_jobs) or 1)

@@ -29,7 +29,7 @@ def _as_they_finish(calls: Iterable[Any], workers: int) -> Iterator[tuple[str, R
         parallel = joblib.Parallel(workers, return_as="generator_unordered", **options)
         yield from parallel(calls)
         return
-    # Ray's gives results at the end only: it gets as many calls at a time as it has workers.
+    # It gives results at the end only: as many calls at a time as it has workers.
     pending = iter(calls)
     parallel = joblib.Parallel(workers, **options)
     while some := list(islice(pending, workers)):
