@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from badsad_lib._rules import OneOf, checked
-from badsad_lib.deepsad import SCORING_BATCH, DeepSAD, ExtraLoss
+from badsad_lib.deepsad import SCORING_BATCH, DeepSAD, ExtraLoss, weakness
 from badsad_lib.images import check_images, to_float
 from badsad_lib.networks import ARCHITECTURES
 
@@ -27,12 +27,16 @@ def check_inputs(
     ------
     RuntimeError
         The detector is not fitted.
+    FloatingPointError
+        Its weights or its center are not finite.
     TypeError, ValueError
         What :func:`~badsad_lib.images.check_images` refuses, the wrong image size, and
         fewer than ``least`` images (``why`` says what they are needed for).
     """
     if not detector.is_fitted:
         raise RuntimeError("this detector is not fitted: a defense needs a trained one")
+    if fault := weakness({**detector.encoder_.state_dict(), "center": detector.center_}):
+        raise FloatingPointError(f"this detector is broken: {fault}")
     shape = ARCHITECTURES[detector.network_].shape
     images = check_images(images, name=name, channels=shape[0], size=shape[1:])
     if len(images) < least:

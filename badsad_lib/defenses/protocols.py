@@ -137,7 +137,13 @@ class InputDefense(ABC):
             raise RuntimeError(
                 f"this {type(self).__name__} is not fitted: call fit(detector, trusted_images)"
             )
-        return self._suspicion(check_inputs(self.detector_, images))
+        return self._finite_suspicion(check_inputs(self.detector_, images))
+
+    def _finite_suspicion(self, images: Tensor) -> Scores:
+        suspicion = self._suspicion(images)
+        if not np.isfinite(suspicion).all():  # NaN is above no threshold: all would pass
+            raise FloatingPointError(f"{type(self).__name__} gives a suspicion that is no number")
+        return suspicion
 
     def flags(self, images: Tensor) -> NDArray[np.bool_]:
         """Whether each image (N, C, H, W) is more suspicious than ``threshold_``: (N,)."""
@@ -150,7 +156,7 @@ class InputDefense(ABC):
         suspicion = np.empty(len(trusted))
         for i, fold in enumerate(folds):
             self._fit(trusted[torch.cat(folds[:i] + folds[i + 1 :])], anomalies)
-            suspicion[fold.numpy()] = self._suspicion(trusted[fold])
+            suspicion[fold.numpy()] = self._finite_suspicion(trusted[fold])
         return suspicion
 
     @abstractmethod

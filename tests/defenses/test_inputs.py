@@ -1,5 +1,6 @@
 """Defenses on inputs: what all promise, and what each is worth on the detectors of the course."""
 
+import copy
 from collections.abc import Callable
 from functools import cache, partial
 
@@ -230,3 +231,18 @@ def test_strip_catches_the_patch_and_mostly_not_a_faint_trigger():
     }
     assert caught["extended"] >= 0.8
     assert caught["sham"] <= 0.6
+
+
+def test_a_suspicion_that_is_no_number_passes_nothing(monkeypatch):
+    defense = _Brightness().fit(tiny(), trusted())
+    monkeypatch.setattr(_Brightness, "_suspicion", lambda _, images: np.full(len(images), np.nan))
+    for ask in (lambda: defense.flags(trusted()), lambda: _Brightness().fit(tiny(), trusted())):
+        with pytest.raises(FloatingPointError, match="_Brightness gives a suspicion that is no"):
+            ask()
+
+
+def test_a_broken_detector_is_not_guarded(kind):
+    broken = copy.deepcopy(tiny())
+    broken.center_[0] = np.nan
+    with pytest.raises(FloatingPointError, match="this detector is broken: center"):
+        kind().fit(broken, trusted(), anomalies())
