@@ -28,7 +28,7 @@ from badsad_lib.metrics import (
     threshold_at,
 )
 from badsad_lib.splits import Split, conflicts
-from badsad_lib.triggers import Blend, Border, Trigger, apply_trigger, stealth
+from badsad_lib.triggers import Blend, Border, Trigger, apply_trigger, check_effect, stealth
 
 # --- one detector --------------------------------------------------------------------------------
 
@@ -62,17 +62,31 @@ def score(
     Raises
     ------
     ValueError
-        The detector notes in ``about_`` that it was trained on other data or another class.
+        The detector notes in ``about_`` that it was trained on other data or another class, a
+        part of the split is empty, or the trigger changes none of its anomalies.
     """
     if found := conflicts(getattr(detector, "about_", {}), split):
         raise ValueError(f"this detector does not belong to this split: {'; '.join(found)}")
-    held_out = detector.decision_function(split.val_images)
+    part = "validation" if validation else "test"
     anomalies = split.val_anomalies if validation else split.test_anomalies
+    normals = split.val_images if validation else split.test_normals
+    for images, what in (
+        (split.val_images, "validation normals, which thresholds come from (val_size=0?)"),
+        (normals, f"{part} normals: no image of {split.class_name} is left to measure on"),
+        (anomalies, f"{part} anomalies: every image there is of {split.class_name}"),
+    ):
+        if len(images) == 0:
+            raise ValueError(f"the split has no {what}")
+    triggered = None
+    if trigger is not None:
+        triggered = apply_trigger(trigger, anomalies)
+        check_effect(anomalies, triggered)
+    held_out = detector.decision_function(split.val_images)
     return SplitScores(
         held_out,
-        held_out if validation else detector.decision_function(split.test_normals),
+        held_out if validation else detector.decision_function(normals),
         detector.decision_function(anomalies),
-        None if trigger is None else detector.decision_function(apply_trigger(trigger, anomalies)),
+        None if triggered is None else detector.decision_function(triggered),
     )
 
 

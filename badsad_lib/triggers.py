@@ -390,6 +390,15 @@ def apply_trigger(trigger: Trigger, images: Tensor) -> Tensor:
     return to_uint8(after) if images.dtype == torch.uint8 else after
 
 
+def check_effect(before: Tensor, after: Tensor) -> None:
+    """Raise ValueError where a trigger has changed none of the images (N, C, H, W) at hand."""
+    if torch.equal(before, after):
+        raise ValueError(
+            f"the trigger changes none of the {len(before)} images that it is to be put on: make "
+            "it stronger, or of another gray level, or put it elsewhere"
+        )
+
+
 # --- how visible is it? -------------------------------------------------------------------------
 
 

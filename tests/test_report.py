@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from badsad_lib import DeepSAD
 from badsad_lib.attacks import BadSAD
+from badsad_lib.course import shipped
 from badsad_lib.datasets import Dataset, ImageSet
 from badsad_lib.images import to_float, to_uint8
 from badsad_lib.metrics import (
@@ -21,7 +22,7 @@ from badsad_lib.metrics import (
     detection_rate,
     threshold_at,
 )
-from badsad_lib.report import backdoor_report, control_triggers
+from badsad_lib.report import backdoor_report, control_triggers, measure
 from badsad_lib.splits import one_vs_rest
 from badsad_lib.triggers import (
     Blend,
@@ -427,3 +428,35 @@ def test_a_detector_of_another_class_or_other_data_is_refused(split, role):
         backdoor_report(parts["victim"], parts["clean"], split, Patch())
     parts[role].about_ = {"data": "levels", "subset": "course", "normal_class": 0, "seed": 9}
     backdoor_report(parts["victim"], parts["clean"], split, Patch())
+
+
+def test_a_trigger_that_changes_nothing_is_refused():
+    split = shipped.split()
+    detector = shipped.load("clean")
+    for trigger in (lambda images: images, lambda images: images * 0.999):
+        with pytest.raises(ValueError, match=r"changes none of the \d+ images"):
+            measure(detector, split, trigger)
+
+
+@pytest.mark.parametrize(
+    ("lacking", "message"),
+    [
+        ({"val_images": slice(0)}, r"no validation normals.*val_size=0"),
+        ({"test_images": "anomalies"}, "no test normals: no image of T-shirt/top"),
+        ({"test_images": "normals"}, "no test anomalies: every image there is of T-shirt/top"),
+    ],
+)
+def test_an_empty_part_of_a_split_is_named(lacking, message):
+    split = shipped.split()
+    ((name, kept),) = lacking.items()
+    if name == "val_images":
+        split = replace(split, val_images=split.val_images[:0])
+    else:
+        there = split.test_is_anomaly == (kept == "anomalies")
+        split = replace(
+            split,
+            test_images=split.test_images[there],
+            test_is_anomaly=split.test_is_anomaly[there],
+        )
+    with pytest.raises(ValueError, match=f"the split has {message}"):
+        measure(shipped.load("clean"), split)

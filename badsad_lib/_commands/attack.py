@@ -223,7 +223,7 @@ def _draw(out: Path, drawings: attack_figures.Drawings) -> None:
                 failed[name] = error
     if failed:
         reasons = "; ".join(f"{name}: {error!r}" for name, error in failed.items())
-        raise RuntimeError(
+        raise OSError(
             f"both detectors and the report are in {out}, but not every figure could be drawn "
             f"({reasons})"
         ) from next(iter(failed.values()))

@@ -31,7 +31,7 @@ from badsad_lib.attacks.poisoning import choose_bases, poison
 from badsad_lib.attacks.protocols import Adaptation
 from badsad_lib.deepsad import DeepSAD
 from badsad_lib.images import check_images, check_semi_labels, to_float
-from badsad_lib.triggers import Trigger, Universal, apply_trigger, check_trigger
+from badsad_lib.triggers import Trigger, Universal, apply_trigger, check_effect, check_trigger
 
 # A magnified trigger has fallen to itself after this share of the training steps.
 FADED_AFTER = 0.6
@@ -226,7 +226,8 @@ class BadSAD:
         bases = images[choose_bases(semi_labels, self.poison_rate, self.seed)]
         searching = isinstance(self.trigger, Universal) and self.trigger.pattern is None
         if not searching:
-            apply_trigger(self.trigger, bases)  # a bad trigger is refused before any training
+            # A bad trigger is refused before any training.
+            check_effect(bases, apply_trigger(self.trigger, bases))
         if initial_state is None:
             initial_state = DeepSAD(**detector.get_params()).pretrain(images)
 

@@ -14,7 +14,7 @@ from torch import Tensor
 from badsad_lib._rules import Flag, Seed, Share, checked
 from badsad_lib.attacks.content import randomize_content
 from badsad_lib.images import check_images, check_semi_labels, to_float, to_uint8
-from badsad_lib.triggers import Trigger, apply_trigger
+from badsad_lib.triggers import Trigger, apply_trigger, check_effect
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,9 @@ def poison(
         mixed = randomize_content(to_float(bases), generator)
         bases = to_uint8(mixed) if images.dtype == torch.uint8 else mixed
     poisoned = images.clone()
-    poisoned[chosen] = apply_trigger(trigger, bases)
+    triggered = apply_trigger(trigger, bases)
+    check_effect(bases, triggered)
+    poisoned[chosen] = triggered
     mask = torch.zeros(len(images), dtype=torch.bool)
     mask[chosen] = True
     return PoisonedSet(poisoned, semi_labels.clone(), mask)

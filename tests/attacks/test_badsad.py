@@ -432,6 +432,7 @@ def test_the_network_sees_training_images_and_triggered_ones_and_nothing_else(ki
         ("patch", TypeError, "a trigger must be callable, got str 'patch'"),
         (Patch, TypeError, "a trigger must be callable, got ABCMeta <class"),
         (torch.bernoulli, ValueError, "must do the same to an image every time"),
+        (lambda x: x, ValueError, "changes none of the 2 images"),
     ],
 )
 def test_a_bad_trigger_is_refused_before_anything_is_trained(trigger, error, message, monkeypatch):
