@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import importlib.util
 import os
 import sys
@@ -17,7 +18,7 @@ from badsad_lib.course import shipped
 from badsad_lib.experiments import run_key
 from badsad_lib.grids import attack, attack_search, defense, detector, detector_choice, latents
 from badsad_lib.triggers import Border
-from tests.test_datasets import write_cifar10
+from tests.originals import write_cifar10
 
 BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
 RESULTS = BENCHMARKS / "results"
@@ -239,6 +240,12 @@ def test_a_row_of_the_search_can_be_had_again(search):
 def test_the_cifar10_table_runs_where_its_files_are(tmp_path, monkeypatch, capsys):
     """On an archive in the original format, far too small to show more than that it runs."""
     write_cifar10(tmp_path, n=60, archive=True)
+    write_cifar10(tmp_path / "unpacked", n=60)
+    digests = {
+        file.name: hashlib.md5(file.read_bytes(), usedforsecurity=False).hexdigest()
+        for file in (tmp_path / "unpacked" / "cifar-10-batches-py").iterdir()
+    }
+    monkeypatch.setattr(datasets, "_CIFAR_MD5", digests)
     monkeypatch.setenv("BADSAD_DATA", str(tmp_path))
     options = ["--jobs", "1", "--classes", "3", "--epochs", "2", "--out", str(tmp_path)]
     script("attack_grid").main(["cifar10", *options, "--kept", str(tmp_path / "kept")])
