@@ -18,7 +18,7 @@ from badsad_lib.course import shipped
 from badsad_lib.experiments import run_key
 from badsad_lib.grids import attack, attack_search, defense, detector, detector_choice, latents
 from badsad_lib.triggers import Border
-from tests.originals import write_cifar10
+from tests.originals import CIFAR_BATCHES, write_cifar10
 
 BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
 RESULTS = BENCHMARKS / "results"
@@ -241,9 +241,10 @@ def test_the_cifar10_table_runs_where_its_files_are(tmp_path, monkeypatch, capsy
     """On an archive in the original format, far too small to show more than that it runs."""
     write_cifar10(tmp_path, n=60, archive=True)
     write_cifar10(tmp_path / "unpacked", n=60)
+    folder = tmp_path / "unpacked" / "cifar-10-batches-py"
     digests = {
-        file.name: hashlib.md5(file.read_bytes(), usedforsecurity=False).hexdigest()
-        for file in (tmp_path / "unpacked" / "cifar-10-batches-py").iterdir()
+        name: hashlib.md5((folder / name).read_bytes(), usedforsecurity=False).hexdigest()
+        for name in CIFAR_BATCHES
     }
     monkeypatch.setattr(datasets, "_CIFAR_MD5", digests)
     monkeypatch.setenv("BADSAD_DATA", str(tmp_path))
