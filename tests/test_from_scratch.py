@@ -375,6 +375,10 @@ def half_and_half(seed: int, n: int) -> Any:
     """What a report asks of a split, of noise: every other test image is an anomaly."""
     images, is_anomaly = to_uint8(noise((n, 1, 12, 12), seed)), torch.arange(n) % 2 == 0
     return SimpleNamespace(
+        data="noise",
+        subset="course",
+        normal_class=0,
+        class_name="odd",
         val_images=to_uint8(noise((20, 1, 12, 12), seed + 1)),
         test_images=images,
         test_is_anomaly=is_anomaly,
@@ -412,7 +416,14 @@ def in_two_heaps(seed: int, small: int) -> SimpleNamespace:
     points = noise((40, 1, 28, 28), seed) * 0.3
     points[:small] += 0.6
     encode = lambda images: images.flatten(1)[:, :8].numpy()  # noqa: E731
-    return SimpleNamespace(is_fitted=True, network_="mnist", encode=encode, images=points)
+    return SimpleNamespace(
+        is_fitted=True,
+        network_="mnist",
+        encoder_=torch.nn.Module(),
+        center_=torch.zeros(8),
+        encode=encode,
+        images=points,
+    )
 
 
 @given(seed=st.integers(0, 999), small=st.integers(2, 15))

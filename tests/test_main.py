@@ -229,7 +229,7 @@ BAD_REQUESTS = {
     "too many": (["--labeled-ratio", "0.99"], "needs 24750 anomalies, but there are"),
     "known is normal": (["--known-anomaly-classes", "0"], "contain the normal class 0"),
     "epochs": (["--epochs", "0"], "epochs must be an integer of at least 1, got 0"),
-    "seed": (["--seed", "-1"], "seed must be an integer of at least 0, got -1"),
+    "seed": (["--seed", "-1"], "seed must be an integer of at least 0.*, got -1"),
     "no course subset": (["--data", "cifar10"], "cifar10 has no course subset"),
     "device": (["--device", "abacus"], "device 'abacus' cannot be used here"),
     "diverging": (["--lr", "1e30"], "training diverged in epoch 1"),
