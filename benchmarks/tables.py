@@ -28,6 +28,7 @@ TABLES: dict[str, Callable[[Path], str]] = {
     "speed": attacks.speed_table,
     "attack": attacks.attack_table,
     "controls": attacks.controls_table,
+    "basic": attacks.basic_table,
     "other_data": attacks.other_data_table,
     "ablation": attacks.ablation_table,
     "data_only": attacks.data_only_table,

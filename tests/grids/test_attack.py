@@ -20,7 +20,7 @@ def test_every_kind_of_row_is_run_for_every_class_and_seed(table):
     assert len(runs) == 2 * 2 * len(attack.TABLES[table])
     assert len({run_key(setting) for setting in runs}) == len(runs)
     for setting in runs:
-        assert setting["method"] in (*attack.METHODS, "alignment", "data only")
+        assert setting["method"] in (*attack.METHODS, "basic", "alignment", "data only")
         assert setting["trigger"] in attack.TRIGGERS
 
 
