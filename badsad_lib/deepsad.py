@@ -395,16 +395,17 @@ class DeepSAD:
         ------
         TypeError, ValueError
             What :func:`~badsad_lib.images.check_images` or
-            :func:`~badsad_lib.images.check_semi_labels` refuse; a center of another size;
-            an initial state or a center that is not finite.
+            :func:`~badsad_lib.images.check_semi_labels` refuse; images that are all the same; a
+            center of another size; an initial state or a center that is not finite.
         FloatingPointError
             Training diverged: what was fitted before stays.
 
         Warns
         -----
         UserWarning
-            So few images that ``epochs`` are fewer than 100 steps, unless fewer than ten epochs
-            were asked for or a trained detector is trained on.
+            All training images get the same score. Or there are so few that ``epochs`` are fewer
+            than 100 steps, unless fewer than ten epochs were asked for or a trained detector is
+            trained on.
         """
         images = check_images(images)
         if len(images) < 2:
@@ -416,6 +417,11 @@ class DeepSAD:
             raise ValueError("training needs normal images (semi-label 0 or 1), got anomalies only")
         shape = (images.shape[1], images.shape[2], images.shape[3])
         name = architecture_for(shape, self.network)
+        if (images == images[:1]).all():
+            raise ValueError(
+                f"training needs images that differ, got the same picture {len(images)} times; "
+                "blank images often come from a wrong scale or a wrong file"
+            )
         device = resolve_device(self.device)
         if self.precision == "bf16" and not bf16_is_fast(device):
             raise ValueError(f"precision 'bf16' is not native on this {device}: use 'fp32'")
@@ -443,6 +449,12 @@ class DeepSAD:
         # The mean loss of an epoch does not see its last step; these do.
         scores = anomaly_score(self._latents(encoder, pixels), center)
         self._require_finite(weakness({**encoder.state_dict(), "scores": scores}), "training")
+        if scores.min() == scores.max():
+            warnings.warn(
+                "the detector has collapsed: it gives all training images the same score; "
+                "look at the images, or train longer",
+                stacklevel=2,
+            )
 
         # Only a training that went through to its end replaces what was fitted before.
         self.network_, self.encoder_, self.center_ = name, encoder.eval(), center

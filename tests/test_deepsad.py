@@ -736,3 +736,17 @@ def test_importing_the_library_stays_light():
         "assert not heavy, heavy"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.parametrize("level", [0, 255])
+def test_blank_images_are_refused(level):
+    images = torch.full((30, 1, 28, 28), level, dtype=torch.uint8)
+    with pytest.raises(ValueError, match="images that differ, got the same picture 30 times"):
+        DeepSAD(epochs=1).fit(images)
+
+
+def test_a_detector_that_has_collapsed_is_said():
+    images = blobs(30)
+    blind = {k: torch.zeros_like(v) for k, v in DeepSAD().pretrain(images).items()}
+    with pytest.warns(UserWarning, match="has collapsed"):
+        DeepSAD(epochs=1).fit(images, initial_state=blind)
