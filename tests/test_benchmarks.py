@@ -357,9 +357,9 @@ def test_victims_were_backdoored_before_they_were_repaired():
     assert before["clean"] <= 0.05
 
 
-# One quick row of each file, as for the attack.
+# One quick row of each file, as for the attack; a ranking near chance differs between processors.
 DEFENSES_AGAIN = {
-    "defense_data": ("spectral signatures", "separation", 0.05),
+    "defense_data": ("gram", "separation", 0.05),
     "defense_inputs": ("purification", "separation", 0.05),
     "defense_model": ("inversion", "size", 0.02),
     "defense_repair": ("unlearning", "asr_after", 0.1),
