@@ -241,16 +241,11 @@ class DeepSAD:
         The trained network, in evaluation mode.
     center_ : Tensor
         (D,) the point that scores are measured from.
-    threshold_ : float or None
-        Set by :meth:`calibrate`; :meth:`predict` flags scores above it.
     quantile_ : float or None
-        The quantile that the threshold is, set and cleared together with it; None for a
+        The quantile that ``threshold_`` is, set and cleared together with it; None for a
         threshold that was set by hand.
     decision_scores_ : ndarray
         (N,) scores of the training images. Not saved.
-    labels_ : ndarray
-        (N,) integers: 1 for training images that score above ``threshold_``, else 0. Before
-        :meth:`calibrate`, above the 0.95 quantile of those that are not labeled anomalies.
     initial_state_ : dict
         The encoder's weights after pretraining, before DeepSAD training.
     history_ : dict
@@ -338,7 +333,7 @@ class DeepSAD:
 
     @property
     def threshold_(self) -> float | None:
-        """Score above which :meth:`predict` says anomaly."""
+        """Score above which :meth:`predict` says anomaly; set by :meth:`calibrate`, else None."""
         return self._threshold
 
     @threshold_.setter
@@ -350,7 +345,10 @@ class DeepSAD:
 
     @property
     def labels_(self) -> np.ndarray:
-        """1 for training images that score above the threshold, else 0; (N,) integers."""
+        """1 for training images that score above ``threshold_``, else 0; (N,) integers.
+
+        Before :meth:`calibrate`, above the 0.95 quantile of those that are not labeled anomalies.
+        """
         threshold = self.threshold_
         if threshold is None:
             threshold = threshold_at(self.decision_scores_[~self._known_anomaly], 0.95)
