@@ -64,7 +64,7 @@ pins: setup ## resolve the pins for every Python and platform promised (asks the
 execute: setup ## run the lessons, store outputs and seconds in place
 	$(PY) -m tools.execute $(LESSON)
 
-verify: setup ## try the lessons' claims with other seeds and on clean twins, record it
+verify: setup ## run the long trials (lessons, rows, repairs), record which passed
 	BADSAD_RECORD=1 $(one_thread) $(PYTEST) tests -m trial -n $(WORKERS) --dist load
 
 labs: setup ## derive student versions, without solutions, into _build/labs

@@ -29,21 +29,25 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def _trial(item: pytest.Item) -> str | None:
-    """Digest of a test that is a trial of a lesson, see tools/verified.py."""
+    """Digest of a test that is a trial, see tools/verified.py."""
     marker = item.get_closest_marker("trial")
     if marker is None:
         return None
-    parameters = getattr(item, "callspec", None)
-    lesson = marker.args[0] if marker.args else parameters.params["lesson"]
-    return verified.digest(lesson, item.path)
+    callspec = getattr(item, "callspec", None)
+    parameters = callspec.params if callspec else {}
+    about = [
+        *marker.args,
+        *(parameters[name] for name in ("lesson", "table") if name in parameters),
+    ]
+    return verified.digest(about[0] if about else None, item.path)
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Skip a trial that was passed before, with the same lesson, library and data."""
+    """Skip a trial that was passed before, on the same code and data."""
     value = _trial(item)
     full = os.environ.get("BADSAD_FULL") or os.environ.get("BADSAD_RECORD")
     if value is not None and not full and verified.recorded().get(item.name) == value:
-        pytest.skip("passed before with this lesson and this library (BADSAD_FULL=1 runs it)")
+        pytest.skip("passed before on this code and these data (BADSAD_FULL=1 runs it)")
 
 
 @pytest.hookimpl(wrapper=True)

@@ -5,57 +5,30 @@ from __future__ import annotations
 import csv
 import hashlib
 import importlib.util
-import os
 import sys
-from pathlib import Path
 
 import pandas as pd
 import pytest
 
 from badsad_lib import datasets
 from badsad_lib.attacks import BadSAD
-from badsad_lib.course import shipped
 from badsad_lib.experiments import run_key
-from badsad_lib.grids import attack, attack_search, defense, detector, detector_choice, latents
+from badsad_lib.grids import attack, attack_search, detector, detector_choice, latents
 from badsad_lib.triggers import Border
 from tests.originals import CIFAR_BATCHES, write_cifar10
+from tests.results import ATTACK_TABLES, DEFENSE_TABLES, RESULTS, asked, committed
 
-BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
-RESULTS = BENCHMARKS / "results"
+BENCHMARKS = RESULTS.parent
 
 
 def script(name: str):
-    """Import a script of benchmarks/ as a module."""
+    """Import a script of benchmarks/ as a module, from where Python would run it."""
+    if str(BENCHMARKS) not in sys.path:
+        sys.path.append(str(BENCHMARKS))
     spec = importlib.util.spec_from_file_location(f"benchmarks_{name}", BENCHMARKS / f"{name}.py")
     module = sys.modules[spec.name] = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
-
-
-def committed(table: str) -> pd.DataFrame:
-    return pd.read_csv(RESULTS / f"{table}.csv")
-
-
-ATTACK_TABLES = sorted(
-    file.stem for file in RESULTS.glob("attack_*.csv") if file.stem != "attack_search"
-)
-DEFENSE_TABLES = [f"defense_{table}" for table in defense.DEFENSES]
-
-
-def asked(table: str) -> list[dict]:
-    """Settings of the runs that a committed table may hold."""
-    if table in ATTACK_TABLES:
-        subset = committed(table)["subset"].iloc[0]
-        return attack.settings(table.removeprefix("attack_"), subset=subset, seeds=3)
-    if table in DEFENSE_TABLES:
-        seeds = committed(table)["seed"].nunique()
-        return defense.settings(table.removeprefix("defense_"), seeds=seeds)
-    return {
-        "detector": detector.settings(seeds=3),
-        "detector_choice": detector_choice.settings(),
-        "attack_search": attack_search.settings(),
-        "latents": latents.settings(),
-    }[table]
 
 
 TABLES = sorted({file.stem for file in RESULTS.glob("*.csv")} - {"speed"})
@@ -96,17 +69,6 @@ def test_the_tuned_protocol_takes_what_validation_images_chose(clean):
     assert detector.PARAMETERS["hard tuned"] == {"epochs": detector_choice.EPOCHS, **best}
     tuned = clean[clean["protocol"] == "hard tuned"]
     assert set(zip(tuned["lr"], tuned["batch_size"])) == {tuple(best.values())}
-
-
-@pytest.mark.slow
-def test_a_row_of_the_detector_table_can_be_had_again(clean):
-    setting = {"protocol": "course", "normal_class": 1, "seed": 0}
-    again = detector.run(setting)
-    (row,) = clean.merge(pd.DataFrame([setting])).to_dict("records")
-    assert again["n_train"] == row["n_train"]
-    assert again["epochs"] == row["epochs"]
-    assert again["auroc"] == pytest.approx(row["auroc"], abs=0.01)
-    assert again["detection_rate"] == pytest.approx(row["detection_rate"], abs=0.05)
 
 
 # --- the attack ----------------------------------------------------------------------------------
@@ -180,57 +142,6 @@ def test_the_papers_two_ideas_alone_carry_a_border(rate):
     assert rows["asr_inset"].mean() <= {0.1: 0.25, 0.5: 0.15}[rate]
 
 
-# One quick row of each file. Bands are wide enough for another processor.
-AGAIN = {
-    "attack_main": {"trigger": "patch", "poison_rate": 0.1, "normal_class": 1},
-    "attack_hard": {"normal_class": 1},
-    "attack_ablation": {"method": "extended", "normal_class": 1},
-    "attack_data_only": {
-        "trigger": "patch",
-        "poison_rate": 0.1,
-        "randomize": False,
-        "normal_class": 1,
-    },
-    "attack_mnist": {"network": "fashion_mnist", "normal_class": 1},
-    "attack_color": {"normal_class": 0},
-    "attack_basic": {"trigger": "border", "poison_rate": 0.1, "normal_class": 1},
-    "attack_basic_course": {
-        "method": "basic",
-        "trigger": "border",
-        "poison_rate": 0.5,
-        "normal_class": 1,
-    },
-    "attack_basic_parts": {"method": "concentration", "normal_class": 1},
-    "attack_basic_mnist": {"poison_rate": 0.5, "normal_class": 1},
-}
-# Two and eight minutes on one core: only with BADSAD_ALL_ROWS=1.
-LONG = {"attack_basic", "attack_color"}
-
-
-@pytest.fixture(scope="module")
-def kept(tmp_path_factory) -> Path:
-    """Detectors made by these tests, and no others: one victim serves more than one table."""
-    return tmp_path_factory.mktemp("detectors")
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("table", ATTACK_TABLES)
-def test_a_row_of_an_attack_table_can_be_had_again(table, kept):
-    if table in LONG and not os.environ.get("BADSAD_ALL_ROWS"):
-        pytest.skip("takes long; BADSAD_ALL_ROWS=1 retrains this one, too")
-    about = AGAIN[table] | {"seed": 0}
-    (setting,) = (s for s in asked(table) if about.items() <= s.items())
-    row = committed(table).set_index("run").loc[run_key(setting)]
-    try:
-        again = attack.run(setting, kept=kept, with_sham=False)
-    except datasets.DataNotFoundError:
-        pytest.skip("all of Fashion-MNIST is not here")
-    assert again["auroc"] == pytest.approx(row["auroc"], abs=0.01)
-    assert again["clean_auroc"] == pytest.approx(row["clean_auroc"], abs=0.01)
-    assert again["asr"] == pytest.approx(row["asr"], abs=0.1)
-    assert again["control_asr"] == pytest.approx(row["control_asr"], abs=0.05)
-
-
 @pytest.fixture(scope="module")
 def search():
     return committed("attack_search")
@@ -254,20 +165,6 @@ def test_the_search_looked_at_two_classes_and_the_preset_is_what_it_found(search
     assert faint.loc[4, "asr_at_95"] >= 0.9
     assert faint.loc[4, "auroc_drop"] <= 0.01
     assert faint.loc[1, "auroc_drop"] >= 0.1
-
-
-@pytest.mark.slow
-def test_a_row_of_the_search_can_be_had_again(search):
-    (setting,) = (
-        row
-        for row in attack_search.settings()
-        if row["subset"] == "course" and row["normal_class"] == 1
-    )
-    (row,) = search.merge(pd.DataFrame([setting])).to_dict("records")
-    again = attack_search.run(setting)
-    assert again["auroc"] == pytest.approx(row["auroc"], abs=0.01)
-    assert again["asr_at_95"] == pytest.approx(row["asr_at_95"], abs=0.1)
-    assert again["control_asr"] == pytest.approx(row["control_asr"], abs=0.05)
 
 
 @pytest.mark.slow
@@ -357,26 +254,6 @@ def test_victims_were_backdoored_before_they_were_repaired():
     assert before["clean"] <= 0.05
 
 
-# One quick row of each file, as for the attack; a ranking near chance differs between processors.
-DEFENSES_AGAIN = {
-    "defense_data": ("gram", "separation", 0.05),
-    "defense_inputs": ("purification", "separation", 0.05),
-    "defense_model": ("inversion", "size", 0.02),
-    "defense_repair": ("unlearning", "asr_after", 0.1),
-}
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("table", DEFENSE_TABLES)
-def test_a_row_of_a_defense_table_can_be_had_again(table, kept):
-    name, measured, band = DEFENSES_AGAIN[table]
-    about = {"defense": name, "method": "extended", "trigger": "patch", "adaptation": "none"}
-    about |= {"normal_class": 1, "seed": 0}
-    (setting,) = pd.DataFrame(asked(table)).merge(pd.DataFrame([about])).to_dict("records")
-    (row,) = committed(table).merge(pd.DataFrame([about])).to_dict("records")
-    assert defense.run(setting, kept=kept)[measured] == pytest.approx(row[measured], abs=band)
-
-
 # --- latents -------------------------------------------------------------------------------------
 
 
@@ -395,22 +272,3 @@ def test_every_part_of_the_attack_is_needed_for_every_seed(measured):
     for part in ("alignment", "concentration", "randomization"):
         assert asr.max()[f"extended - {part}"] <= 0.5
     assert asr.max()["clean"] <= 0.03
-
-
-@pytest.mark.slow
-def test_a_row_of_the_latents_table_can_be_had_again(measured):
-    """Of the shipped detector, which is what the script trains with seed 0."""
-    (row,) = measured.query("detector == 'both' and seed == 0").to_dict("records")
-    again = latents.measure(shipped.load("both"), shipped.split(), 0.1, 0)
-    for name, value in again.items():
-        assert value == pytest.approx(row[name], rel=0.05, abs=0.02), name
-
-
-@pytest.mark.slow
-def test_a_detector_of_the_latents_table_can_be_had_again(measured):
-    setting = {"detector": "extended", "seed": 1}
-    (row,) = measured.merge(pd.DataFrame([setting])).to_dict("records")
-    again = latents.run(setting)
-    assert again["auroc"] == pytest.approx(row["auroc"], abs=0.01)
-    assert again["asr"] == pytest.approx(row["asr"], abs=0.05)
-    assert again["moved"] == pytest.approx(row["moved"], rel=0.2)

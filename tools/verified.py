@@ -1,14 +1,17 @@
-"""What was verified before: long trials of a lesson need not run again on the same code.
+"""What was verified before: a long trial need not run again on the same code.
 
-A trial runs a whole lesson once more, with another seed, say, or with every detector replaced by
-the clean twin. Its outcome can change only with the lesson, the library, the data, the pinned
-packages or the trial itself. ``make verify`` runs all trials and records a digest of these in
-``book/_verified.json``; a test whose digest stands there is skipped. ``BADSAD_FULL=1 make test``
-skips none.
+A trial trains for a long time to see whether something still holds: a lesson's claims with
+another seed or on the clean twin, a row of a table that is had again, a repair of every shipped
+detector. Its outcome can change only with what it imports, the lesson or table it is about, the
+data, the pinned packages, or the trial itself. ``make verify`` runs all trials and records a
+digest of these in ``book/_verified.json``; a test whose digest stands there is skipped.
+``BADSAD_FULL=1 make test`` skips none.
 """
 
 from __future__ import annotations
 
+import ast
+import functools
 import hashlib
 import json
 from collections.abc import Iterable
@@ -21,38 +24,79 @@ from tools.lessons import ROOT, code_digest, write_atomically
 
 RECORD = ROOT / "book" / "_verified.json"
 _DATA = (".npz", ".safetensors")
-# What no lesson imports: the command line, and what a grid's worker runs.
-_ELSEWHERE = ("_commands", "grids", "__main__.py")
 
 
-def _sources(root: Path) -> Iterable[Path]:
-    library = root / "badsad_lib"
-    for file in sorted(library.rglob("*.py")):
-        if file.relative_to(library).parts[0] not in _ELSEWHERE:
-            yield file
-    yield root / "constraints.txt"
-    yield from sorted(file for file in (root / "data").rglob("*") if file.suffix in _DATA)
-    yield from sorted((root / "benchmarks" / "results").glob("*.csv"))
+def _files(module: str, root: Path) -> Iterable[Path]:
+    """Files of a module of this repository, with those of the packages that it lies in."""
+    parts = module.split(".")
+    for length in range(1, len(parts) + 1):
+        place = root.joinpath(*parts[:length])
+        for file in (place.with_suffix(".py"), place / "__init__.py"):
+            if file.is_file():
+                yield file
 
 
-def digest(lesson: str, trial: Path, root: Path = ROOT) -> str:
-    """Short hash of all that the outcome of a trial of a lesson depends on.
+@functools.cache
+def _modules(source: str) -> tuple[str, ...]:
+    """Name what a piece of code imports; of ``from package import name``, both joined."""
+    found: list[str] = []
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            found += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found += [f"{node.module}.{alias.name}" for alias in node.names]
+    return tuple(found)
+
+
+def imported(sources: Iterable[str], root: Path = ROOT) -> set[Path]:
+    """Files of this repository that code imports, at whatever depth, also inside functions.
 
     Parameters
     ----------
-    lesson
-        Name of its notebook, without suffix.
+    sources
+        Python code.
+    root
+        The repository.
+    """
+    found: set[Path] = set()
+    waiting = list(sources)
+    while waiting:
+        for module in _modules(waiting.pop()):
+            for file in _files(module, root):
+                if file not in found:
+                    found.add(file)
+                    waiting.append(file.read_text(encoding="utf-8"))
+    return found
+
+
+def digest(subject: str | None, trial: Path, root: Path = ROOT) -> str:
+    """Short hash of all that the outcome of a trial depends on.
+
+    Parameters
+    ----------
+    subject
+        Name of the lesson or of the table that the trial is about, without suffix; None if it is
+        about neither.
     trial
         The file of the test.
+    root
+        The repository.
     """
-    notebook = nbformat.read(root / "book" / f"{lesson}.ipynb", as_version=4)
-    text = "".join(cell.source for cell in notebook.cells)
-    whole = hashlib.sha256(code_digest(notebook).encode())
-    whole.update(trial.read_bytes())
-    for file in _sources(root):
+    sources = [trial.read_text(encoding="utf-8")]
+    whole = hashlib.sha256(trial.read_bytes())
+    results = root / "benchmarks" / "results"
+    tables = {results / f"{subject}.csv"}
+    lesson = root / "book" / f"{subject}.ipynb"
+    if lesson.is_file():
+        notebook = nbformat.read(lesson, as_version=4)
+        whole.update(code_digest(notebook).encode())
+        cells = [cell.source for cell in notebook.cells if cell.cell_type == "code"]
+        sources += cells
         # A lesson that reads no table does not depend on one.
-        if file.suffix == ".csv" and file.stem not in text:
-            continue
+        tables = {file for file in results.glob("*.csv") if file.stem in "".join(cells)}
+    data = {file for file in (root / "data").rglob("*") if file.suffix in _DATA}
+    pins = root / "constraints.txt"
+    for file in sorted({pins, *imported(sources, root), *filter(Path.is_file, tables), *data}):
         whole.update(file.relative_to(root).as_posix().encode())
         whole.update(hashlib.sha256(file.read_bytes()).digest())
     return whole.hexdigest()[:16]

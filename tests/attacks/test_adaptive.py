@@ -103,6 +103,7 @@ def test_the_attack_sees_its_views_through_the_adaptation():
 
 
 @pytest.mark.slow
+@pytest.mark.trial
 def test_an_attacker_who_knows_purification_keeps_the_backdoor_open_behind_it():
     """On the course subset: purified, the triggered anomalies of the plain victim are seen."""
     split, plain = shipped.split(), shipped.load("extended")

@@ -22,7 +22,9 @@ def clone(tmp_path: Path) -> Path:
             ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__", "figures")
         )
     shutil.copy(ROOT / "constraints.txt", tmp_path)
-    (tmp_path / "trial.py").write_text("assert True\n")
+    (tmp_path / "trial.py").write_text("def test():\n    from tests import helper\n")
+    (tmp_path / "tests").mkdir()
+    (tmp_path / "tests" / "helper.py").write_text("import badsad_lib.attacks.losses\n")
     return tmp_path
 
 
@@ -39,6 +41,7 @@ def append(file: Path, text: str = "\n") -> None:
     [
         "badsad_lib/deepsad.py",
         "badsad_lib/attacks/losses.py",
+        "tests/helper.py",
         "data/detectors/basic.safetensors",
         "benchmarks/results/attack_main.csv",
         "constraints.txt",
@@ -62,11 +65,30 @@ def test_a_changed_cell_changes_the_digest(clone: Path) -> None:
     assert digest_of(clone) != before
 
 
-@pytest.mark.parametrize("name", ["badsad_lib/_commands/attack.py", "benchmarks/results/speed.csv"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "badsad_lib/_commands/attack.py",
+        "badsad_lib/grids/latents.py",
+        "benchmarks/results/speed.csv",
+    ],
+)
 def test_a_change_that_no_lesson_sees_does_not(clone: Path, name: str) -> None:
     before = digest_of(clone)
     append(clone / name)
     assert digest_of(clone) == before
+
+
+def test_a_row_depends_on_its_own_table_only(clone: Path) -> None:
+    def value() -> str:
+        return verified.digest("attack_main", clone / "trial.py", clone)
+
+    before = value()
+    append(clone / "benchmarks/results/attack_hard.csv")
+    append(clone / f"book/{LESSON}.ipynb")
+    assert value() == before
+    append(clone / "benchmarks/results/attack_main.csv")
+    assert value() != before
 
 
 def test_what_is_recorded_is_found_again(tmp_path: Path) -> None:

@@ -110,6 +110,7 @@ FLOORS = [
 
 
 @pytest.mark.slow
+@pytest.mark.trial
 @pytest.mark.parametrize(("repair", "name", "most"), FLOORS)
 def test_a_repair_removes_the_backdoor_and_does_no_harm(repair, name, most):
     detector = shipped.load(name)

@@ -1,0 +1,37 @@
+"""The committed tables, and the settings of the runs that each may hold."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+
+from badsad_lib.grids import attack, attack_search, defense, detector, detector_choice, latents
+
+RESULTS = Path(__file__).parent.parent / "benchmarks" / "results"
+
+
+def committed(table: str) -> pd.DataFrame:
+    return pd.read_csv(RESULTS / f"{table}.csv")
+
+
+ATTACK_TABLES = sorted(
+    file.stem for file in RESULTS.glob("attack_*.csv") if file.stem != "attack_search"
+)
+DEFENSE_TABLES = [f"defense_{table}" for table in defense.DEFENSES]
+
+
+def asked(table: str) -> list[dict]:
+    """Settings of the runs that a committed table may hold."""
+    if table in ATTACK_TABLES:
+        subset = committed(table)["subset"].iloc[0]
+        return attack.settings(table.removeprefix("attack_"), subset=subset, seeds=3)
+    if table in DEFENSE_TABLES:
+        seeds = committed(table)["seed"].nunique()
+        return defense.settings(table.removeprefix("defense_"), seeds=seeds)
+    return {
+        "detector": detector.settings(seeds=3),
+        "detector_choice": detector_choice.settings(),
+        "attack_search": attack_search.settings(),
+        "latents": latents.settings(),
+    }[table]
