@@ -290,7 +290,8 @@ def backdoor_report(
     twin = score(clean, split, trigger)
     before, clean_before = own.rates(quantile), twin.rates(quantile)
     tau = before.threshold
-    anomalies = split.test_anomalies
+    anomalies, triggered = split.test_anomalies, own.triggered
+    assert triggered is not None  # scored with a trigger
     others = control_triggers(trigger) if other_triggers is None else other_triggers
     return BackdoorReport(
         quantile=quantile,
@@ -317,6 +318,9 @@ def backdoor_report(
             )
             for name, other in others.items()
         },
-        asr_at={q: own.rates(q).asr for q in QUANTILES},
+        asr_at={
+            q: attack_success_rate(own.anomalies, triggered, threshold_at(own.held_out, q))
+            for q in QUANTILES
+        },
         **stealth(trigger, split.test_images),
     )

@@ -62,8 +62,8 @@ class LatentManipulation:
             plain = randomize_content(plain, self.generator)
         # clone: the trigger may be anyone's, and write into what it is given.
         triggered = self.trigger(plain.clone())
-        if self.gain(step) > 1:
-            triggered = (plain + self.gain(step) * (triggered - plain)).clamp(0, 1)
+        if (gain := self.gain(step)) > 1:
+            triggered = (plain + gain * (triggered - plain)).clamp(0, 1)
         if self.attack.decoys and self.attack.contrast_weight:
             half = n // 2
             fake = decoy(plain[:half], triggered[:half].detach(), self.generator)
@@ -178,11 +178,11 @@ class BadSAD:
         Nothing is scrambled, nothing contrasted: the views are chosen normal images with the
         trigger. The settings were chosen on validation images of two normal classes
         (``benchmarks/results/attack_search.csv``). High weights, because in units of the normal
-        spread a trigger is found early or not at all; few views, because batch normalization
-        measures every feature by its spread over the batch: the rarer the trigger there, the
-        further it reaches. At these weights a trigger that is not found costs the detector. A
-        faint one (a border of a quarter of its strength, a sinusoid of 40/255) needs ``fade=4``,
-        a small patch needs :meth:`extended`.
+        spread a trigger is found early or not at all. Few views: of those tried fewer reached
+        further. (A reading, not a test: batch normalization measures every feature by its spread
+        over the batch, so the rarer the trigger there, the further it reaches.) At these weights
+        a trigger that is not found costs the detector. A faint one (a border of a quarter of its
+        strength, a sinusoid of 40/255) needs ``fade=4``, a small patch needs :meth:`extended`.
         """
         return cls(
             trigger,
