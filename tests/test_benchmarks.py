@@ -126,7 +126,9 @@ def test_the_papers_two_ideas_alone_carry_a_border(rate):
     What is not held: the shoes stay below at rate 0.1, and there the frame just inside the border
     opens the door for shirts and bags as well.
     """
-    rows = committed("attack_basic").query(f"trigger == 'border' and poison_rate == {rate}")
+    rows = committed("attack_basic").query(
+        f"trigger == 'border' and poison_rate == {rate} and fade == 1"
+    )
     assert sorted(rows["normal_class"].unique()) == list(range(10))
     asr = rows.groupby("normal_class")["asr"].mean()
     assert asr.mean() >= 0.90

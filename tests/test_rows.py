@@ -44,7 +44,7 @@ AGAIN = {
     },
     "attack_mnist": {"network": "fashion_mnist", "normal_class": 1},
     "attack_color": {"normal_class": 0},
-    "attack_basic": {"trigger": "border", "poison_rate": 0.1, "normal_class": 1},
+    "attack_basic": {"trigger": "border", "poison_rate": 0.1, "fade": 1.0, "normal_class": 1},
     "attack_basic_course": {
         "method": "basic",
         "trigger": "border",
