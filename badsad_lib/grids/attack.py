@@ -258,7 +258,7 @@ TABLES: dict[str, tuple[dict[str, Any], ...]] = {
     "cifar10": ({"data": "cifar10", "subset": "full"},),
     "basic": (
         *({**kind, "poison_rate": rate} for kind in _SEEN for rate in (0.1, 0.5)),
-        {**BASIC, "trigger": "border", "poison_rate": 0.1, "fade": 2.0},
+        *({**BASIC, "trigger": "border", "poison_rate": rate, "fade": 2.0} for rate in (0.1, 0.5)),
         {**BASIC, "trigger": "border", "poison_rate": 0.02},
     ),
     "basic_course": (
