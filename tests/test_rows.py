@@ -45,6 +45,7 @@ AGAIN = {
     "attack_mnist": {"network": "fashion_mnist", "normal_class": 1},
     "attack_color": {"normal_class": 0},
     "attack_basic": {"trigger": "border", "poison_rate": 0.1, "fade": 1.0, "normal_class": 1},
+    "attack_basic_sham": {"poison_rate": 0.5, "normal_class": 1},
     "attack_basic_course": {
         "method": "basic",
         "trigger": "border",
@@ -55,7 +56,7 @@ AGAIN = {
     "attack_basic_mnist": {"poison_rate": 0.5, "normal_class": 1},
 }
 # Two and eight minutes on one core: only with BADSAD_ALL_ROWS=1.
-LONG = {"attack_basic", "attack_color"}
+LONG = {"attack_basic", "attack_basic_sham", "attack_color"}
 
 
 @pytest.fixture(scope="module")
