@@ -119,10 +119,15 @@ def test_the_attack_reaches_its_floors_and_its_controls_stay_low():
     assert (learned["asr"] - learned["perturbation_asr"]).mean() >= 0.1
 
 
-# Poison rate and fading: what is held of the lowest class and of the frame just inside the border.
-# Not held: at rate 0.1 the shoes stay below 0.75, and the inner frame, which is to stay below
-# 0.15, opens the door in some runs of every kind.
-BORDERS = {(0.1, 1.0): (0.60, 0.30), (0.1, 2.0): (0.45, 0.55), (0.5, 2.0): (0.85, 0.30)}
+# Poison rate and fading: what is held of the mean and the lowest class, and of the frame just
+# inside the border. Not held: without fading, or at rate 0.1, the shoes stay below 0.75; and the
+# inner frame, which is to stay below 0.15, opens the door in some runs of every kind.
+BORDERS = {
+    (0.1, 1.0): (0.90, 0.60, 0.25),
+    (0.1, 2.0): (0.90, 0.45, 0.55),
+    (0.5, 1.0): (0.90, 0.70, 0.35),
+    (0.5, 2.0): (0.95, 0.85, 0.30),
+}
 
 
 @pytest.mark.parametrize(("rate", "fade"), BORDERS)
@@ -131,10 +136,10 @@ def test_the_papers_two_ideas_alone_carry_a_border(rate, fade):
     rows = committed("attack_basic").query(
         f"trigger == 'border' and poison_rate == {rate} and fade == {fade}"
     )
-    lowest, inset = BORDERS[rate, fade]
+    mean, lowest, inset = BORDERS[rate, fade]
     assert sorted(rows["normal_class"].unique()) == list(range(10))
     asr = rows.groupby("normal_class")["asr"].mean()
-    assert asr.mean() >= (0.95 if rate == 0.5 else 0.90)
+    assert asr.mean() >= mean
     assert asr.min() >= lowest
     assert rows["asr_at_90"].mean() >= 0.82
     assert rows["auroc_drop"].mean() <= 0.006

@@ -43,7 +43,12 @@ def _modules(source: str) -> tuple[str, ...]:
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import):
             found += [alias.name for alias in node.names]
-        elif isinstance(node, ast.ImportFrom) and node.module:
+        elif isinstance(node, ast.ImportFrom):
+            if node.level:
+                raise ValueError(
+                    f"line {node.lineno} imports relative to its own place, which is not known "
+                    "here: write the whole name, or a change there would go unseen"
+                )
             found += [f"{node.module}.{alias.name}" for alias in node.names]
     return tuple(found)
 

@@ -178,11 +178,11 @@ class BadSAD:
         Nothing is scrambled, nothing contrasted: the views are chosen normal images with the
         trigger. The settings were chosen on validation images of two normal classes
         (``benchmarks/results/attack_search.csv``). High weights, because in units of the normal
-        spread a trigger is found early or not at all. Few views: of those tried fewer reached
-        further. (A reading, not a test: batch normalization measures every feature by its spread
-        over the batch, so the rarer the trigger there, the further it reaches.) At these weights
-        a trigger that is not found costs the detector. A faint one (a border of a quarter of its
-        strength, a sinusoid of 40/255) needs ``fade=4``, a small patch needs :meth:`extended`.
+        spread a trigger is found early or not at all. More views are not simply better: in the
+        search 64 a batch reached further with a border than 32 or 128 did, at lower weights. At
+        these weights a trigger that is not found costs the detector. A faint one (a border of a
+        quarter of its strength, a sinusoid of 40/255) needs ``fade=4``, a small patch needs
+        :meth:`extended`.
         """
         return cls(
             trigger,

@@ -91,6 +91,11 @@ def test_a_row_depends_on_its_own_table_only(clone: Path) -> None:
     assert value() != before
 
 
+def test_an_import_that_cannot_be_followed_is_refused() -> None:
+    with pytest.raises(ValueError, match="line 1 imports relative"):
+        verified.imported(["from .deepsad import DeepSAD"])
+
+
 def test_what_is_recorded_is_found_again(tmp_path: Path) -> None:
     path = tmp_path / "verified.json"
     assert verified.recorded(path) == {}
