@@ -45,6 +45,7 @@ from badsad_lib.images import check_images, check_semi_labels, to_float
 from badsad_lib.metrics import FINITE, auroc, threshold_at
 from badsad_lib.networks import (
     ARCHITECTURES,
+    Architecture,
     Decoder,
     Encoder,
     architecture_for,
@@ -171,8 +172,10 @@ def _move(network: nn.Module, device: torch.device) -> None:
     network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
 
 
-def _encoder_with(name: str, state: dict[str, Tensor], device: torch.device) -> Encoder:
-    encoder = make_encoder(name)
+def _encoder_with(
+    network: str | Architecture, state: dict[str, Tensor], device: torch.device
+) -> Encoder:
+    encoder = make_encoder(network)
     encoder.load_state_dict(state)
     _move(encoder, device)
     return encoder
@@ -212,7 +215,8 @@ class DeepSAD:
     Parameters
     ----------
     network
-        ``auto`` (by image shape), ``mnist``, ``fashion_mnist`` or ``cifar10``.
+        ``auto`` (by image shape: any from 16 to 256 pixels a side), or one of the reference's
+        pairs, ``mnist``, ``fashion_mnist`` or ``cifar10``.
     eta
         Weight of labeled images in the loss, above 0.
     epochs, lr, batch_size, weight_decay
@@ -237,6 +241,8 @@ class DeepSAD:
 
     Attributes
     ----------
+    network_ : str or Architecture
+        Name of the reference's pair, or the description of the one that was made.
     encoder_ : Encoder
         The trained network, in evaluation mode.
     center_ : Tensor
@@ -414,7 +420,7 @@ class DeepSAD:
         if not (semi_labels >= 0).any():
             raise ValueError("training needs normal images (semi-label 0 or 1), got anomalies only")
         shape = (images.shape[1], images.shape[2], images.shape[3])
-        name = architecture_for(shape, self.network)
+        network = architecture_for(shape, self.network)
         if (images == images[:1]).all():
             raise ValueError(
                 f"training needs images that differ, got the same picture {len(images)} times; "
@@ -427,11 +433,11 @@ class DeepSAD:
         pixels = _Pixels(images, device)
         history: dict[str, list[float]] = {"pretrain_loss": [], "loss": []}
         if initial_state is None:
-            initial_state, history["pretrain_loss"] = self._initial_state(name, pixels)
+            initial_state, history["pretrain_loss"] = self._initial_state(network, pixels)
         state = {k: v.detach().clone() for k, v in initial_state.items()}
         if fault := weakness(state):
             raise ValueError(f"training cannot start from this initial state: {fault}")
-        encoder = _encoder_with(name, state, device)
+        encoder = _encoder_with(network, state, device)
         if center is None:
             self._warn_of_few_steps(len(images))
             center = init_center(self._latents(encoder, pixels))
@@ -455,7 +461,7 @@ class DeepSAD:
             )
 
         # Only a training that went through to its end replaces what was fitted before.
-        self.network_, self.encoder_, self.center_ = name, encoder.eval(), center
+        self.network_, self.encoder_, self.center_ = network, encoder.eval(), center
         self.initial_state_, self.history_, self.threshold_ = state, history, None
         self.decision_scores_ = scores.cpu().numpy()
         self._known_anomaly = (semi_labels < 0).cpu().numpy()
@@ -479,16 +485,19 @@ class DeepSAD:
         images = check_images(images)
         if len(images) < 2:
             raise ValueError(f"pretraining needs at least 2 images, got {len(images)}")
-        name = architecture_for((images.shape[1], *images.shape[2:]), self.network)
-        return self._initial_state(name, _Pixels(images, resolve_device(self.device)))[0]
+        shape = (images.shape[1], images.shape[2], images.shape[3])
+        network = architecture_for(shape, self.network)
+        return self._initial_state(network, _Pixels(images, resolve_device(self.device)))[0]
 
-    def _initial_state(self, name: str, pixels: _Pixels) -> tuple[dict[str, Tensor], list[float]]:
+    def _initial_state(
+        self, network: str | Architecture, pixels: _Pixels
+    ) -> tuple[dict[str, Tensor], list[float]]:
         generator = torch.Generator().manual_seed(self.seed)
-        encoder, decoder = make_encoder(name, generator), make_decoder(name, generator)
+        encoder, decoder = make_encoder(network, generator), make_decoder(network, generator)
         losses: list[float] = []
         if self.pretrain_epochs:
-            for network in (encoder, decoder):
-                _move(network, pixels.device)
+            for part in (encoder, decoder):
+                _move(part, pixels.device)
             losses = self._pretrain(encoder, decoder, pixels)
         self._require_finite(weakness(encoder.state_dict()), "pretraining")
         return {k: v.detach().clone() for k, v in encoder.state_dict().items()}, losses
@@ -608,6 +617,11 @@ class DeepSAD:
             ]
         return torch.cat(parts).clone()
 
+    @property
+    def shape_(self) -> tuple[int, int, int]:
+        """Shape (C, H, W) of the images that a fitted detector takes."""
+        return self.encoder_.arch.shape
+
     def _require_fit(self, doing: str) -> None:
         if not self.is_fitted:
             raise RuntimeError(
@@ -616,7 +630,7 @@ class DeepSAD:
 
     def _encode(self, images: Tensor | np.ndarray, doing: str, encoder: Encoder | None) -> Tensor:
         self._require_fit(doing)
-        shape = ARCHITECTURES[self.network_].shape
+        shape = self.shape_
         images = check_images(images, channels=shape[0], size=shape[1:])
         return self._latents(encoder or self.encoder_, _Pixels(images, self.center_.device))
 
@@ -702,7 +716,9 @@ class DeepSAD:
             raise FloatingPointError(f"a broken detector is not saved: {fault}")
         description = {
             "params": self.get_params(),
-            "network": self.network_,
+            "network": self.network_
+            if isinstance(self.network_, str)
+            else self.network_.describe(),
             "threshold": self.threshold_,
             "quantile": self.quantile_,
             "history": self.history_,
@@ -725,7 +741,10 @@ class DeepSAD:
             if fault := weakness(tensors):
                 raise ValueError(fault)
             detector = cls(**{**description["params"], "device": device, "progress": False})
-            detector.network_ = description["network"]
+            network = description["network"]
+            if not isinstance(network, str):
+                network = Architecture.from_description(network)
+            detector.network_ = network
             weights = {k.removeprefix("encoder."): v for k, v in tensors.items() if k != "center"}
             detector.encoder_ = _encoder_with(detector.network_, weights, target).eval()
             detector.center_ = tensors["center"].to(target)

@@ -1,4 +1,4 @@
-"""The three encoder/decoder pairs of the DeepSAD reference, chosen by name or image shape.
+"""Encoders and decoders: the DeepSAD reference's three pairs, and any size by the same rules.
 
 A network here knows shapes and nothing else: no loss, no label, no training.
 Layers follow Ruff et al. (ICLR 2020) as their reference code runs: 5x5
@@ -7,6 +7,12 @@ learned in it, leaky ReLU with slope 0.01, 2x2 max pooling, and **no bias
 anywhere**: with a bias the network could map every image to the center and be
 done (Ruff et al., ICML 2018, proposition 2).
 
+:func:`architecture_by_rule` carries the reference over to any images from 16 to 256 pixels a
+side. Blocks halve the image while its shorter side has 8 pixels or more, so that a map of 4 to 7
+pixels is left. The first has 16 channels for gray images and 32 for color, each further one twice
+as many, up to 128. Gray images end in a hidden layer of 128 and 64 latents, color in 128 latents.
+For (1, 28, 28) and (3, 32, 32) that is the reference's encoder of Fashion-MNIST and CIFAR-10.
+
 Initial weights come from a generator of their own, never from torch's global one: many
 threads may make networks at once, and nobody else's random numbers change.
 """
@@ -14,21 +20,28 @@ threads may make networks at once, and nobody else's random numbers change.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from itertools import pairwise
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils import skip_init
 
+from badsad_lib._rules import Whole
 from badsad_lib.images import layout_advice
 
 Shape = tuple[int, int, int]
 Layer = TypeVar("Layer", nn.Linear, nn.Conv2d, nn.ConvTranspose2d)
 SLOPE = 0.01
 BN_EPS = 1e-4
+SIZES = (16, 256)
+"""Least and most pixels a side that networks are made for."""
+MOST_CHANNELS = 128
+_SMALLEST_MAP = 4
+# 256x256 in color has 1.8 million; a description from elsewhere may ask for anything.
+_MOST_PARAMETERS = 20_000_000
 
 
 @dataclass(frozen=True)
@@ -41,6 +54,62 @@ class Architecture:
     latent_dim: int
     decoder: tuple[tuple[int, int], ...]  # (channels, padding) of each layer
 
+    @property
+    def map_size(self) -> tuple[int, int]:
+        """Height and width of what the last block hands on."""
+        shrink = 2 ** len(self.channels)
+        return self.shape[1] // shrink, self.shape[2] // shrink
+
+    def describe(self) -> dict[str, Any]:
+        """Return it as plain values, which JSON can hold; :meth:`from_description` reads them."""
+        return {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(self).items()}
+
+    @classmethod
+    def from_description(cls, description: Any) -> Self:
+        """Read what :meth:`describe` wrote, from a source that is not trusted.
+
+        Raises
+        ------
+        ValueError
+            Anything else, or a network that is too large to be one of these.
+        """
+        try:
+            c, h, w = _widths("shape", description["shape"])
+            found = cls(
+                (c, h, w),
+                _widths("channels", description["channels"]),
+                _widths("hidden", description["hidden"]),
+                Whole(1, 4096)("latent_dim", description["latent_dim"]),
+                tuple(
+                    (Whole(1, 4096)("channels", a), Whole(0, 3)("padding", b))
+                    for a, b in description["decoder"]
+                ),
+            )
+            wrong = _fault(found, set(description))
+        except (KeyError, TypeError, IndexError) as error:
+            raise ValueError(f"this does not describe a network: {error!r}") from error
+        if wrong:
+            raise ValueError(f"this does not describe a network: {wrong}")
+        return found
+
+
+def _widths(name: str, values: Any) -> tuple[int, ...]:
+    return tuple(Whole(1, 4096)(name, value) for value in values)
+
+
+def _fault(arch: Architecture, names: set[str]) -> str:
+    """Say what in a description from elsewhere cannot be; else nothing."""
+    if extra := names - set(asdict(arch)):
+        return f"it holds {sorted(extra)}"
+    if not arch.channels or min(arch.map_size) < 1:
+        return f"{len(arch.channels)} blocks cannot halve {arch.shape}"
+    if not 1 <= len(arch.decoder) <= 16 or arch.decoder[-1][0] != arch.shape[0]:
+        return f"the decoder ends in {arch.decoder[-1:]}, the images have {arch.shape[0]} channels"
+    ends = (arch.shape[0], *arch.channels)
+    widths = (arch.channels[-1] * math.prod(arch.map_size), *arch.hidden, arch.latent_dim)
+    count = sum(25 * a * b for a, b in pairwise(ends)) + sum(a * b for a, b in pairwise(widths))
+    return f"it would have {count:,} parameters" if count > _MOST_PARAMETERS else ""
+
 
 # The decoder's second layer in the 28x28 pairs has padding 3: it crops 16x16 to 14x14.
 ARCHITECTURES: dict[str, Architecture] = {
@@ -52,27 +121,78 @@ ARCHITECTURES: dict[str, Architecture] = {
 }
 
 
-def architecture_for(shape: Shape, name: str = "auto") -> str:
-    """Name of the encoder/decoder pair for images of ``shape`` (C, H, W).
+def architecture_by_rule(shape: Shape) -> Architecture:
+    """Encoder and decoder for images of ``shape`` (C, H, W), by the rules at the top.
 
-    ``auto`` takes ``fashion_mnist`` for (1, 28, 28) and ``cifar10`` for (3, 32, 32).
+    The decoder starts from 4x4 as the reference's do, doubles until it covers the image, and
+    what is too much is cut off.
 
     Raises
     ------
     ValueError
-        Unknown name, or a shape that the named pair does not take.
+        A side of fewer than 16 or more than 256 pixels, or no channel.
     """
-    if name != "auto" and name not in ARCHITECTURES:
-        raise ValueError(f"unknown network {name!r}; choose 'auto' or one of {list(ARCHITECTURES)}")
-    names = ("fashion_mnist", "cifar10") if name == "auto" else (name,)
-    for candidate in names:
-        if ARCHITECTURES[candidate].shape == tuple(shape):
-            return candidate
-    takes = " or ".join(str(ARCHITECTURES[n].shape) for n in names)
-    raise ValueError(
-        f"network {name!r} takes images of shape (C, H, W) = {takes}, got {tuple(shape)}; "
-        + (layout_advice((0, *shape)) or _size_advice(tuple(shape), names))
+    channels, height, width = shape
+    if channels < 1 or not all(SIZES[0] <= side <= SIZES[1] for side in (height, width)):
+        raise ValueError(
+            f"networks take images of {SIZES[0]} to {SIZES[1]} pixels a side, (C, H, W), "
+            f"got {tuple(shape)}; " + (layout_advice((0, *shape)) or _size_advice(height, width))
+        )
+    blocks = int(math.log2(min(height, width) / _SMALLEST_MAP))
+    doublings = _doublings(height, width)
+    first, hidden, latent_dim = (16, (128,), 64) if channels == 1 else (32, (), 128)
+    widths = [min(first * 2**i, MOST_CHANNELS) for i in range(max(blocks, doublings))]
+    decoder = [(w, 2) for w in reversed(widths[:doublings])] + [(channels, 2)]
+    return Architecture(
+        (channels, height, width), tuple(widths[:blocks]), hidden, latent_dim, tuple(decoder)
     )
+
+
+def architecture_for(shape: Shape, name: str = "auto") -> str | Architecture:
+    """Encoder/decoder pair for images of ``shape`` (C, H, W): a name, or a description.
+
+    ``auto`` takes ``fashion_mnist`` for (1, 28, 28), ``cifar10`` for (3, 32, 32), and what
+    :func:`architecture_by_rule` makes for any other.
+
+    Raises
+    ------
+    ValueError
+        Unknown name, a shape that the named pair does not take, or one that none does.
+    """
+    shape = (shape[0], shape[1], shape[2])
+    if name == "auto":
+        for candidate in ("fashion_mnist", "cifar10"):
+            if ARCHITECTURES[candidate].shape == shape:
+                return candidate
+        return architecture_by_rule(shape)
+    if name not in ARCHITECTURES:
+        raise ValueError(f"unknown network {name!r}; choose 'auto' or one of {list(ARCHITECTURES)}")
+    takes = ARCHITECTURES[name].shape
+    if takes != shape:
+        raise ValueError(
+            f"network {name!r} takes images of shape (C, H, W) = {takes}, got {shape}; "
+            + (layout_advice((0, *shape)) or "network='auto' makes one for this shape")
+        )
+    return name
+
+
+def architecture_of(network: str | Architecture) -> Architecture:
+    """Return the architecture that a name stands for, or the one that is given.
+
+    Raises
+    ------
+    ValueError
+        Unknown name.
+    """
+    if isinstance(network, Architecture):
+        return network
+    if network not in ARCHITECTURES:
+        raise ValueError(f"unknown network {network!r}; choose one of {list(ARCHITECTURES)}")
+    return ARCHITECTURES[network]
+
+
+def _doublings(height: int, width: int) -> int:
+    return math.ceil(math.log2(max(height, width) / _SMALLEST_MAP))
 
 
 def generator_of(seed: int | torch.Generator) -> torch.Generator:
@@ -95,16 +215,10 @@ def layer(kind: type[Layer], generator: torch.Generator, *arguments: Any, **keyw
     return module
 
 
-def _size_advice(shape: tuple[int, ...], names: tuple[str, ...]) -> str:
-    channels, height, width = shape
-    if channels == 3 and all(ARCHITECTURES[name].shape[0] == 1 for name in names):
-        return "these are color images: images.float().mean(1, keepdim=True) makes them gray"
-    if (height, width) == (28, 28) and channels == 3:
-        return (
-            "for color images of 28x28 pad to 32x32 with "
-            "torch.nn.functional.pad(images, (2, 2, 2, 2)), or make them gray"
-        )
-    return "resize or pad the images first"
+def _size_advice(height: int, width: int) -> str:
+    if min(height, width) < SIZES[0]:
+        return "enlarge or pad the images first"
+    return "make the images smaller first, or cut them into tiles"
 
 
 class ConvBlock(nn.Module):
@@ -138,9 +252,7 @@ class Encoder(nn.Module):
         self.arch = arch
         ends = (arch.shape[0], *arch.channels)
         self.blocks = nn.Sequential(*(ConvBlock(a, b, generator) for a, b in pairwise(ends)))
-        shrink = 2 ** len(arch.channels)
-        cells = (arch.shape[1] // shrink) * (arch.shape[2] // shrink)
-        widths = (arch.channels[-1] * cells, *arch.hidden, arch.latent_dim)
+        widths = (arch.channels[-1] * math.prod(arch.map_size), *arch.hidden, arch.latent_dim)
         layers: list[nn.Module] = []
         for i, (a, b) in enumerate(pairwise(widths)):
             if i:
@@ -177,7 +289,7 @@ class Decoder(nn.Module):
         )
         self.norms = nn.ModuleList(nn.BatchNorm2d(b, eps=BN_EPS, affine=False) for b in ends[1:-1])
         # 4x4 reaches 28 (cropped) and 32 in three doublings; a fourth layer works at 4x4.
-        self.first_doubled = len(self.convs) - 3
+        self.first_doubled = len(self.convs) - _doublings(*arch.shape[1:])
 
     def forward(self, latents: Tensor) -> Tensor:
         """Map latents (N, latent_dim) to images (N, C, H, W) in [0, 1]."""
@@ -188,21 +300,22 @@ class Decoder(nn.Module):
             if i >= self.first_doubled:
                 x = F.interpolate(x, scale_factor=2)
             x = conv(x)
-        return torch.sigmoid(x)
+        # The reference's pairs fit; of others, what is doubled too far is cut off.
+        return torch.sigmoid(x[:, :, : self.arch.shape[1], : self.arch.shape[2]])
 
 
-def make_encoder(name: str, seed: int | torch.Generator = 0) -> Encoder:
-    """Encoder of the named architecture with the initial weights of ``seed``.
+def make_encoder(network: str | Architecture, seed: int | torch.Generator = 0) -> Encoder:
+    """Encoder of an architecture, or of a named one, with the initial weights of ``seed``.
 
     A generator in place of a number is drawn from where it stands, so that encoder and
     decoder can share one stream.
     """
-    return Encoder(ARCHITECTURES[name], generator_of(seed))
+    return Encoder(architecture_of(network), generator_of(seed))
 
 
-def make_decoder(name: str, seed: int | torch.Generator = 0) -> Decoder:
-    """Decoder of the named architecture with the initial weights of ``seed``."""
-    return Decoder(ARCHITECTURES[name], generator_of(seed))
+def make_decoder(network: str | Architecture, seed: int | torch.Generator = 0) -> Decoder:
+    """Decoder of an architecture, or of a named one, with the initial weights of ``seed``."""
+    return Decoder(architecture_of(network), generator_of(seed))
 
 
 def parameter_count(module: nn.Module) -> int:

@@ -750,3 +750,42 @@ def test_a_detector_that_has_collapsed_is_said():
     blind = {k: torch.zeros_like(v) for k, v in DeepSAD().pretrain(images).items()}
     with pytest.warns(UserWarning, match="has collapsed"):
         DeepSAD(epochs=1).fit(images, initial_state=blind)
+
+
+# --- any size -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("shape", [(3, 64, 64), (1, 64, 64), (3, 28, 28), (2, 40, 30)])
+def test_it_trains_scores_and_is_saved_on_images_of_any_size(shape, tmp_path):
+    images = torch.cat([blobs(40, shape), blobs(8, shape, row=16, seed=1)])
+    labels = torch.cat([torch.zeros(40), -torch.ones(8)]).long()
+    detector = DeepSAD(**{**QUICK, "epochs": 8, "batch_size": 16}).fit(images, labels)
+    fresh = torch.cat([blobs(20, shape, seed=2), blobs(20, shape, row=16, seed=3)])
+    scores = detector.decision_function(fresh)
+    assert roc_auc_score(np.repeat([0, 1], 20), scores) > 0.95
+    assert detector.shape_ == shape
+    detector.calibrate(fresh[:20])
+
+    loaded = DeepSAD.load(detector.save(tmp_path / "x"), device="cpu")
+    assert loaded.network_ == detector.network_
+    assert loaded.threshold_ == detector.threshold_
+    np.testing.assert_array_equal(loaded.decision_function(fresh), scores)
+    with pytest.raises(ValueError, match=f"{shape[1]}x{shape[2]} pixels"):
+        loaded.decision_function(torch.zeros(2, shape[0], 31, 33))
+
+
+def test_a_file_that_describes_another_network_is_refused(tmp_path):
+    detector = DeepSAD(**{**QUICK, "pretrain_epochs": 0}).fit(blobs(20, (1, 16, 20)))
+    tensors, description = checkpoints.load(detector.save(tmp_path / "x"))
+    for change in ({"shape": [1, 32, 32]}, {"channels": [4096] * 3}, {"latent_dim": 8}, {"x": 1}):
+        network = description["network"] | change
+        path = checkpoints.save(tmp_path / "y", tensors, description | {"network": network})
+        with pytest.raises(CheckpointError, match="does not describe"):
+            DeepSAD.load(path)
+
+
+@given(st.integers(2, 300), st.integers(2, 64))
+def test_batch_normalization_never_sees_one_image(n, batch_size):
+    batches = list(_batches(n, batch_size, torch.Generator().manual_seed(0)))
+    assert min(map(len, batches)) >= 2
+    assert sorted(torch.cat(batches).tolist()) == list(range(n))

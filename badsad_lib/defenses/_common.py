@@ -13,7 +13,6 @@ from torch import Tensor
 from badsad_lib._rules import OneOf, checked
 from badsad_lib.deepsad import SCORING_BATCH, DeepSAD, ExtraLoss, weakness
 from badsad_lib.images import check_images, to_float
-from badsad_lib.networks import ARCHITECTURES
 
 # --- at the door ----------------------------------------------------------------------------------
 
@@ -37,7 +36,7 @@ def check_inputs(
         raise RuntimeError("this detector is not fitted: a defense needs a trained one")
     if fault := weakness({**detector.encoder_.state_dict(), "center": detector.center_}):
         raise FloatingPointError(f"this detector is broken: {fault}")
-    shape = ARCHITECTURES[detector.network_].shape
+    shape = detector.shape_
     images = check_images(images, name=name, channels=shape[0], size=shape[1:])
     if len(images) < least:
         raise ValueError(f"{name} must be at least {least}{why and ', ' + why}, got {len(images)}")

@@ -36,7 +36,11 @@ class Cleaner(nn.Module):
         )
 
     def forward(self, images: Tensor) -> Tensor:
-        """Map images (N, C, H, W) in [0, 1], H and W multiples of 4, to the same."""
+        """Map images (N, C, H, W) in [0, 1] to the same."""
+        height, width = images.shape[2:]
+        if height % CELL or width % CELL:
+            padding = (0, -width % CELL, 0, -height % CELL)
+            return self(F.pad(images, padding, mode="replicate"))[:, :, :height, :width]
         x = F.pixel_unshuffle(images, CELL)
         for i, conv in enumerate(self.convs):
             x = conv(F.relu(x) if i else x)

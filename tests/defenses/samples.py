@@ -13,7 +13,12 @@ from badsad_lib.course import shipped
 from badsad_lib.triggers import Patch, apply_trigger
 from tests.samples import a_training_set, noise
 
-SHAPES = {"mnist": (1, 28, 28), "fashion_mnist": (1, 28, 28), "cifar10": (3, 32, 32)}
+SHAPES = {
+    "mnist": (1, 28, 28),
+    "fashion_mnist": (1, 28, 28),
+    "cifar10": (3, 32, 32),
+    "auto": (3, 42, 50),  # neither square nor a power of two
+}
 # The smallest is always tested, the others where time allows.
 NETWORKS = [
     name if name == "mnist" else pytest.param(name, marks=pytest.mark.slow) for name in SHAPES
