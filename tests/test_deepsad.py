@@ -339,8 +339,9 @@ BAD_IMAGES = {
     "above one": (torch.full((4, 1, 28, 28), 255.0), ValueError, r"\[0, 1\]"),
     "below zero": (torch.full((4, 1, 28, 28), -0.5), ValueError, r"\[0, 1\]"),
     "NaN": (torch.full((4, 1, 28, 28), math.nan), ValueError, "NaN"),
-    "wrong size": (torch.zeros(4, 1, 27, 28), ValueError, "28"),
-    "wrong channels": (torch.zeros(4, 3, 28, 28), ValueError, r"\(3, 28, 28\)|1 channel"),
+    "too small": (torch.rand(4, 1, 15, 28), ValueError, "pixels"),
+    "too large": (torch.rand(4, 1, 28, 257), ValueError, "pixels"),
+    "colors last": (torch.rand(4, 28, 28, 3), ValueError, r"images\.permute\(0, 3, 1, 2\)"),
 }
 
 
@@ -351,6 +352,18 @@ def test_bad_images_are_refused_in_training_and_scoring(case, fitted):
         DeepSAD(**QUICK).fit(images)
     with pytest.raises(error, match=message):
         fitted.decision_function(images)
+
+
+@pytest.mark.parametrize(
+    ("shape", "message"),
+    [((1, 27, 28), "28x28 pixels, got 27x28"), ((3, 28, 28), r"1 channel\(s\), got 3")],
+)
+def test_a_fitted_detector_takes_only_images_of_its_own_shape(shape, message, fitted):
+    images = torch.rand(4, *shape)
+    with pytest.raises(ValueError, match=message):
+        fitted.decision_function(images)
+    with pytest.raises(ValueError, match=message):
+        fitted.encode(images)
 
 
 @pytest.mark.parametrize(
