@@ -768,7 +768,7 @@ def test_a_detector_that_has_collapsed_is_said():
 # --- any size -------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("shape", [(3, 64, 64), (1, 64, 64), (3, 28, 28), (2, 40, 30)])
+@pytest.mark.parametrize("shape", [(2, 24, 30), pytest.param((3, 64, 64), marks=pytest.mark.slow)])
 def test_it_trains_scores_and_is_saved_on_images_of_any_size(shape, tmp_path):
     images = torch.cat([blobs(40, shape), blobs(8, shape, row=16, seed=1)])
     labels = torch.cat([torch.zeros(40), -torch.ones(8)]).long()
