@@ -54,10 +54,12 @@ INNER = {
     "attacks.learned.check_bound",  # asks a trigger, which has a rule
     "attacks.losses.alignment_loss",  # once a training step
     "defenses._common.check_inputs",
-    "defenses._common.check_repair",
+    "defenses._common.check_given",
+    "defenses._common.fresh_encoder",
     "defenses._common.tuned",
     "defenses.fine_pruning.silence",
     "defenses.purification.shrunk",
+    "defenses.shrink_perturb.shrunk_and_perturbed",
 }
 
 PARAMETERS = {

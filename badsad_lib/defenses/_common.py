@@ -13,6 +13,13 @@ from torch import Tensor
 from badsad_lib._rules import OneOf, checked
 from badsad_lib.deepsad import SCORING_BATCH, DeepSAD, ExtraLoss, weakness
 from badsad_lib.images import check_images, to_float
+from badsad_lib.networks import Encoder, make_encoder
+
+# Mean length of a filter as torch draws it: weights uniform in +-1 / sqrt(number of inputs).
+NEW_LENGTH = 3**-0.5
+# Added to a seed for weights that no detector started from. Torch looks at the lower 32 bits of a
+# seed only: 2**62 would change nothing.
+OWN_STREAM = 2_654_435_769
 
 # --- at the door ----------------------------------------------------------------------------------
 
@@ -107,14 +114,43 @@ def copy_of(detector: DeepSAD) -> DeepSAD:
     return new
 
 
-def check_repair(
+def check_given(
     detector: DeepSAD, trusted_images: Any, anomalies: Any, *, least: int = 20
 ) -> tuple[Tensor, Tensor]:
-    """Return what a repair is given as tensors, or say what is wrong."""
+    """Return trusted normals and anomalies as tensors, at least so many of each, or say why not."""
     return (
         check_inputs(detector, trusted_images, least=least, name="trusted_images"),
         check_inputs(detector, anomalies, least=least, name="anomalies"),
     )
+
+
+def fresh_encoder(detector: DeepSAD, seed: int) -> Encoder:
+    """Return an encoder of the same architecture with new weights.
+
+    Not those that ``seed`` gives a detector: a delivered one may have started from them.
+    """
+    return make_encoder(detector.network_, torch.Generator().manual_seed(seed + OWN_STREAM))
+
+
+def standardized(encoder: Encoder) -> dict[str, Tensor]:
+    """Return an encoder's state with each filter before a normalization at the length of a new one.
+
+    The function stays the same: the normalizations, which are scaled as well, divide by whatever
+    length a filter has. Without this an attacker multiplies the filters by a hundred, at no cost,
+    and steps or noise of a given size no longer move them.
+    """
+    state = {name: values.detach().clone() for name, values in encoder.state_dict().items()}
+    means, variances = (
+        [name for name in state if name.endswith(kind)] for kind in ("running_mean", "running_var")
+    )
+    # A normalization follows all weights but the last.
+    *inner, _ = (name for name, _ in encoder.named_parameters())
+    for name, mean, variance in zip(inner, means, variances, strict=True):
+        scale = NEW_LENGTH / state[name].flatten(1).norm(dim=1).clamp_min(1e-12)
+        state[name] *= scale.view(-1, *[1] * (state[name].ndim - 1))
+        state[mean] *= scale
+        state[variance] *= scale**2
+    return state
 
 
 def tuned(
@@ -126,11 +162,13 @@ def tuned(
     lr: float,
     seed: int,
     extra_loss: ExtraLoss | None = None,
+    initial_state: dict[str, Tensor] | None = None,
 ) -> DeepSAD:
     """Train a copy of ``detector`` on, with its center kept.
 
     The ordinary training loop of :class:`~badsad_lib.deepsad.DeepSAD`, on trusted normals
-    (semi-label 0) and labeled anomalies (-1), for about ``steps`` steps.
+    (semi-label 0) and labeled anomalies (-1), for about ``steps`` steps. It starts from the
+    detector's weights, or from ``initial_state``.
     """
     images = torch.cat([to_float(trusted_images), to_float(anomalies)])
     labels = torch.tensor([0] * len(trusted_images) + [-1] * len(anomalies))
@@ -139,6 +177,6 @@ def tuned(
         images,
         labels,
         extra_loss=extra_loss,
-        initial_state=detector.encoder_.state_dict(),
+        initial_state=detector.encoder_.state_dict() if initial_state is None else initial_state,
         center=detector.center_,
     )

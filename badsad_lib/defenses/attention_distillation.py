@@ -18,10 +18,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.modules.module import register_module_forward_hook
 
-from badsad_lib._rules import Count, Positive, Seed, check_fields
+from badsad_lib._rules import Count, Positive, Seed
 from badsad_lib.deepsad import DeepSAD
-from badsad_lib.defenses._common import check_repair, tuned
+from badsad_lib.defenses._common import tuned
 from badsad_lib.defenses.fine_tuning import FineTuning
+from badsad_lib.defenses.protocols import WeightRepair
 from badsad_lib.networks import ConvBlock, Encoder
 
 
@@ -80,11 +81,12 @@ class Teacher:
 
 
 @dataclass
-class AttentionDistillation:
+class AttentionDistillation(WeightRepair):
     """Fine-tune a copy, then train the detector to look where the copy looks.
 
-    **Who can run it:** the buyer. **Needs** the weights, 20 trusted normals and 20 labeled
-    anomalies at least; no training data. **Costs** two fine-tunings and a half: teacher,
+    **Who can run it:** the buyer. **Needs** the weights, and what every
+    :class:`~badsad_lib.defenses.WeightRepair` needs; no training data.
+    **Costs** two fine-tunings and a half: teacher,
     student, and the teacher's look at each of the student's images.
 
     **Where it fails.** The teacher is seen on clean images only, and it is a fine-tuned copy: a
@@ -105,21 +107,15 @@ class AttentionDistillation:
     lr: Positive = 3e-3
     seed: Seed = 0
 
-    def __post_init__(self) -> None:
-        check_fields(self)
-
-    def repair(self, detector: DeepSAD, trusted_images: Tensor, anomalies: Tensor) -> DeepSAD:
-        """Return a repaired detector without threshold; ``detector`` is left alone.
-
-        Arguments and errors are those of :meth:`~badsad_lib.defenses.Repair.repair`.
-        """
-        given = check_repair(detector, trusted_images, anomalies)
+    def _repaired(self, detector: DeepSAD, trusted: Tensor, anomalies: Tensor) -> DeepSAD:
         tuning = FineTuning(disturbed=False, steps=self.steps, lr=self.lr, seed=self.seed)
-        teacher = Teacher(tuning.repair(detector, *given).encoder_, self.weight)
+        fine_tuned = tuning._repaired(detector, trusted, anomalies)
+        teacher = Teacher(fine_tuned.encoder_, self.weight)
         with teacher.listening():
             return tuned(
                 detector,
-                *given,
+                trusted,
+                anomalies,
                 steps=self.steps,
                 lr=self.lr,
                 seed=self.seed,

@@ -14,9 +14,10 @@ import torch
 from sklearn.metrics import roc_auc_score
 from torch import Tensor, nn
 
-from badsad_lib._rules import Between, Count, Positive, Seed, check_fields
+from badsad_lib._rules import Between, Count, Positive, Seed
 from badsad_lib.deepsad import DeepSAD
-from badsad_lib.defenses._common import check_repair, copy_of, map_activations, tuned
+from badsad_lib.defenses._common import copy_of, map_activations, tuned
+from badsad_lib.defenses.protocols import WeightRepair
 from badsad_lib.networks import ConvBlock
 
 
@@ -38,11 +39,12 @@ def silence(detector: DeepSAD, channel: int) -> None:
 
 
 @dataclass
-class FinePruning:
+class FinePruning(WeightRepair):
     """Cut the idlest channels of the last convolution as long as it costs little, then fine-tune.
 
-    **Who can run it:** the buyer. **Needs** the weights, 20 trusted normals and 20 labeled
-    anomalies at least; no training data. **Costs** one scoring of these a channel, and
+    **Who can run it:** the buyer. **Needs** the weights, and what every
+    :class:`~badsad_lib.defenses.WeightRepair` needs; no training data.
+    **Costs** one scoring of these a channel, and
     ``steps`` training steps.
 
     **Where it fails.** A backdoor that shares its channels with normal images survives the
@@ -67,20 +69,19 @@ class FinePruning:
     lr: Positive = 3e-3
     seed: Seed = 0
 
-    def __post_init__(self) -> None:
-        check_fields(self)
-
     def prune(self, detector: DeepSAD, trusted_images: Tensor, anomalies: Tensor) -> DeepSAD:
         """Return a copy without its idlest channels, not fine-tuned."""
-        trusted_images, anomalies = check_repair(detector, trusted_images, anomalies)
+        return self._pruned(detector, *self._checked(detector, trusted_images, anomalies))
+
+    def _pruned(self, detector: DeepSAD, trusted: Tensor, anomalies: Tensor) -> DeepSAD:
 
         def area(candidate: DeepSAD) -> float:
-            scores = [candidate.decision_function(part) for part in (trusted_images, anomalies)]
+            scores = [candidate.decision_function(part) for part in (trusted, anomalies)]
             truth = np.repeat([0, 1], [len(part) for part in scores])
             return float(roc_auc_score(truth, np.concatenate(scores)))
 
         activity = map_activations(
-            detector, trusted_images, lambda blocks: blocks[-1].abs().mean(dim=(2, 3))
+            detector, trusted, lambda blocks: blocks[-1].abs().mean(dim=(2, 3))
         ).mean(dim=0)
         least = area(detector) - self.tolerance
         kept, self.pruned_ = copy_of(detector), 0
@@ -92,15 +93,11 @@ class FinePruning:
             kept, self.pruned_ = candidate, self.pruned_ + 1
         return kept
 
-    def repair(self, detector: DeepSAD, trusted_images: Tensor, anomalies: Tensor) -> DeepSAD:
-        """Return a repaired detector without threshold; ``detector`` is left alone.
-
-        Arguments and errors are those of :meth:`~badsad_lib.defenses.Repair.repair`.
-        """
-        pruned = self.prune(detector, trusted_images, anomalies)
+    def _repaired(self, detector: DeepSAD, trusted: Tensor, anomalies: Tensor) -> DeepSAD:
         return tuned(
-            pruned,
-            *check_repair(detector, trusted_images, anomalies),
+            self._pruned(detector, trusted, anomalies),
+            trusted,
+            anomalies,
             steps=self.steps,
             lr=self.lr,
             seed=self.seed,

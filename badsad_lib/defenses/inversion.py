@@ -10,11 +10,12 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from badsad_lib._rules import (
@@ -28,7 +29,8 @@ from badsad_lib._rules import (
     checked,
 )
 from badsad_lib.deepsad import DeepSAD, anomaly_score
-from badsad_lib.defenses._common import check_repair
+from badsad_lib.defenses._common import check_given
+from badsad_lib.defenses.own import TrainYourOwn, references
 from badsad_lib.images import to_float
 from badsad_lib.metrics import threshold_at
 from badsad_lib.triggers import ImageTrigger
@@ -83,6 +85,9 @@ class TriggerInversion:
         Adam, its learning rate, and anomalies in each step.
     seed
         Fixes the order of anomalies.
+    quantile
+        Of the trusted normals' scores, in (0, 1): anomalies are hidden at or below it. The
+        higher, the less it takes to hide them.
     """
 
     hidden: Inside = 0.9
@@ -90,6 +95,7 @@ class TriggerInversion:
     lr: Positive = 0.2
     views: Count = 48
     seed: Seed = 0
+    quantile: Inside = 0.95
 
     def __post_init__(self) -> None:
         check_fields(self)
@@ -104,8 +110,8 @@ class TriggerInversion:
         detector
             A fitted detector; it is left alone.
         trusted_images
-            Clean normals (N, C, H, W), at least 20. Anomalies are to score at most the 0.95
-            quantile of theirs.
+            Clean normals (N, C, H, W), at least 20. Anomalies are to score at most the
+            ``quantile`` of theirs.
         anomalies
             Clean anomalies (M, C, H, W), at least 20.
 
@@ -116,8 +122,8 @@ class TriggerInversion:
         TypeError, ValueError
             Wrong or too few images, or no anomaly that the detector flags.
         """
-        trusted_images, anomalies = check_repair(detector, trusted_images, anomalies)
-        tau = threshold_at(detector.decision_function(trusted_images), 0.95)
+        trusted_images, anomalies = check_given(detector, trusted_images, anomalies)
+        tau = threshold_at(detector.decision_function(trusted_images), self.quantile)
         flagged = np.flatnonzero(detector.decision_function(anomalies) > tau)
         if len(flagged) == 0:
             raise ValueError("this detector flags none of the anomalies: nothing to hide")
@@ -162,11 +168,65 @@ class TriggerInversion:
 
 
 @checked
+def relative_size(size: Positive, reference_sizes: Sequence[float]) -> float:
+    """Size in units of the geometric mean of references' sizes: above 0, 1 means like theirs."""
+    return float(size / np.exp(np.log(_checked(reference_sizes, 1)).mean()))
+
+
+@dataclass
+class RelativeInversion:
+    """Search the delivered detector and one's own, and compare the sizes of what is found.
+
+    What a size means depends on the normal class, the data and the architecture. Detectors of
+    one's own (:func:`~badsad_lib.defenses.references`) share all three with the delivered one.
+
+    **Who can run it:** the buyer. **Needs** the weights, 20 trusted normals and 20 labeled
+    anomalies, and, to judge the number, the same of detectors known to be clean. **Costs**
+    ``count`` trainings of one's own and ``count`` + 1 searches.
+
+    **Where it fails.** Where :class:`TriggerInversion` fails. How often it flags clean detectors,
+    and what an attacker makes of it whose training searches along, is not measured yet.
+
+    Parameters
+    ----------
+    inversion
+        The search.
+    own, count
+        How references are trained, and how many.
+    """
+
+    inversion: TriggerInversion = field(default_factory=lambda: TriggerInversion(quantile=0.99))
+    own: TrainYourOwn = field(default_factory=TrainYourOwn)
+    count: Count = 5
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+
+    def reference_sizes(
+        self, detector: DeepSAD, trusted_images: Tensor, anomalies: Tensor
+    ) -> list[float]:
+        """Return the sizes found on one's own detectors, which depend on the images alone."""
+        given = check_given(detector, trusted_images, anomalies)
+        return [
+            self.inversion.statistic(own, *given)
+            for own in references(detector, *given, own=self.own, count=self.count)
+        ]
+
+    def statistic(self, detector: DeepSAD, trusted_images: Tensor, anomalies: Tensor) -> float:
+        """Size relative to one's own detectors', above 0: **lower** is more suspicious."""
+        own = self.reference_sizes(detector, trusted_images, anomalies)
+        return relative_size(self.inversion.statistic(detector, trusted_images, anomalies), own)
+
+
+@checked
 def p_value(statistic: Positive, clean_statistics: Sequence[float]) -> float:
     """Chance of a statistic as low as this on a clean detector, in (0, 1].
 
-    By rank among N statistics of clean detectors: (1 + number as low) / (N + 1). So it takes 19
-    clean detectors to reach 0.05.
+    By rank among N statistics of clean detectors: (1 + number as low) / (N + 1). It assumes
+    nothing but that the detector, were it clean, would be one more of theirs. So it takes 19 clean
+    detectors to reach 0.05, and however far below all of them a statistic lies, the rank stays the
+    first: how far is what :func:`anomaly_index` tells. A clean detector is flagged at 0.1 one time
+    in ten.
     """
     clean = _checked(clean_statistics, 1)
     return float((1 + np.sum(clean <= statistic)) / (len(clean) + 1))
@@ -178,12 +238,49 @@ def anomaly_index(statistic: Positive, clean_statistics: Sequence[float]) -> flo
 
     (median - log statistic) / (1.4826 MAD), as Neural Cleanse (section V) but signed, on a log
     scale, and with clean detectors for the other classes. Above 2 is suspicious there. Needs 3
-    clean detectors at least, and is rough with less than ten.
+    clean detectors at least, and is rough with less than ten. To read a chance from it is to
+    assume that the logs are normally distributed, as :func:`p_value` does not; it goes on growing
+    where the rank can say no more. Its false alarms are counted by :func:`left_out`.
     """
     logs = np.log(_checked(clean_statistics, 3))
     median = np.median(logs)
     deviation = 1.4826 * np.median(np.abs(logs - median))
     return float((median - math.log(statistic)) / max(deviation, 1e-6))
+
+
+def left_out(
+    judge: Callable[[float, Sequence[float]], float],
+    clean_statistics: Sequence[float],
+    groups: Sequence[Hashable] | None = None,
+) -> NDArray[np.float64]:
+    """Judge each clean detector by the others: what a null makes of clean detectors it never saw.
+
+    Parameters
+    ----------
+    judge
+        :func:`p_value`, :func:`anomaly_index` or another such function.
+    clean_statistics
+        Of N clean detectors, finite and above 0.
+    groups
+        Of what group each is, (N,): a data set, a class, a way of training. Then the whole group
+        is left out with it. By rank, single ones left out raise the promised share of alarms by
+        construction; only groups tell what happens to a clean detector of another kind.
+
+    Returns
+    -------
+    ndarray
+        (N,): the share of them beyond a limit is the rate of false alarms there.
+    """
+    clean = _checked(clean_statistics, 2)
+    names = range(len(clean)) if groups is None else list(groups)
+    if len(names) != len(clean):
+        raise ValueError(f"groups must name that of each of {len(clean)}, got {len(names)} names")
+    return np.array(
+        [
+            judge(float(one), [float(c) for c, other in zip(clean, names) if other != name])
+            for one, name in zip(clean, names)
+        ]
+    )
 
 
 def _checked(clean_statistics: Sequence[float], least: int) -> np.ndarray:

@@ -14,9 +14,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from badsad_lib._rules import Count, Positive, Seed, check_fields
+from badsad_lib._rules import Count, Positive, Seed
 from badsad_lib.deepsad import DeepSAD, anomaly_score, deep_sad_loss
-from badsad_lib.defenses._common import check_repair, tuned
+from badsad_lib.defenses._common import tuned
+from badsad_lib.defenses.protocols import WeightRepair
 from badsad_lib.images import to_float
 
 
@@ -73,12 +74,12 @@ class Opponent:
 
 
 @dataclass
-class Unlearning:
+class Unlearning(WeightRepair):
     """Train on clean images and against the worst pattern that can be found meanwhile.
 
-    **Who can run it:** the buyer. **Needs** the weights, 20 trusted normals and 20 labeled
-    anomalies at least (a hundred of each are better); no training data. **Costs** seconds:
-    ``steps`` training steps of a batch and ``views`` images more.
+    **Who can run it:** the buyer. **Needs** the weights, and what every
+    :class:`~badsad_lib.defenses.WeightRepair` needs; no training data.
+    **Costs** seconds: ``steps`` training steps of a batch and ``views`` images more.
 
     No family of triggers is guessed, only how large a change may be.
 
@@ -110,15 +111,7 @@ class Unlearning:
     lr: Positive = 3e-3
     seed: Seed = 0
 
-    def __post_init__(self) -> None:
-        check_fields(self)
-
-    def repair(self, detector: DeepSAD, trusted_images: Tensor, anomalies: Tensor) -> DeepSAD:
-        """Return a repaired detector without threshold; ``detector`` is left alone.
-
-        Arguments and errors are those of :meth:`~badsad_lib.defenses.Repair.repair`.
-        """
-        trusted_images, anomalies = check_repair(detector, trusted_images, anomalies)
+    def _repaired(self, detector: DeepSAD, trusted: Tensor, anomalies: Tensor) -> DeepSAD:
         opponent = Opponent(
             anomalies,
             radius=self.radius,
@@ -129,7 +122,7 @@ class Unlearning:
         )
         return tuned(
             detector,
-            trusted_images,
+            trusted,
             anomalies,
             steps=self.steps,
             lr=self.lr,

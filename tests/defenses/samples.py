@@ -31,11 +31,11 @@ def tiny(network: str = "mnist") -> DeepSAD:
     return DeepSAD(network=network, epochs=1, device="cpu").fit(images, labels)
 
 
-def trusted(network: str = "mnist", count: int = 40) -> torch.Tensor:
+def trusted(network: str = "mnist", count: int = 100) -> torch.Tensor:
     return noise((count, *SHAPES[network]), seed=1)
 
 
-def anomalies(network: str = "mnist", count: int = 20) -> torch.Tensor:
+def anomalies(network: str = "mnist", count: int = 50) -> torch.Tensor:
     return noise((count, *SHAPES[network]), seed=2) ** 4
 
 

@@ -43,7 +43,7 @@ def defense(request):
 
 @pytest.mark.parametrize("network", NETWORKS)
 def test_suspicion_is_one_finite_number_an_image(defense, network):
-    suspicion = defense.suspicion(tiny(network), trusted(network))
+    suspicion = defense.suspicion(tiny(network), trusted(network, count=40))
     assert suspicion.shape == (40,)
     assert suspicion.dtype == np.float64
     assert np.isfinite(suspicion).all()

@@ -10,7 +10,16 @@ from hypothesis import strategies as st
 
 from badsad_lib import DeepSAD
 from badsad_lib.course import shipped
-from badsad_lib.defenses import InvertedTrigger, TriggerInversion, anomaly_index, p_value
+from badsad_lib.defenses import (
+    InvertedTrigger,
+    RelativeInversion,
+    TrainYourOwn,
+    TriggerInversion,
+    anomaly_index,
+    left_out,
+    p_value,
+    relative_size,
+)
 from badsad_lib.triggers import apply_trigger
 from tests.defenses.samples import NETWORKS, SHAPES, labeled_anomalies, tiny
 from tests.samples import noise, weights
@@ -119,6 +128,71 @@ def test_clean_detectors_are_needed():
         anomaly_index(0.5, [0.4, 0.6])
     with pytest.raises(ValueError, match="above 0"):
         p_value(0.5, [0.0])
+
+
+def test_a_higher_quantile_leaves_less_to_hide():
+    """The threshold of the search is that quantile of the trusted normals."""
+    normals, odd = flagged("mnist", tiny())
+    scores = tiny().decision_function(normals)
+    for quantile in (0.5, 0.95):
+        found = TriggerInversion(steps=1, views=8, quantile=quantile).search(tiny(), normals, odd)
+        kept = odd[np.flatnonzero(tiny().decision_function(odd) > np.quantile(scores, quantile))]
+        hidden = tiny().decision_function(found(kept)) <= np.quantile(scores, quantile)
+        assert found.hidden == pytest.approx(hidden.mean(), abs=1e-6)
+    with pytest.raises(ValueError, match="quantile must lie in"):
+        TriggerInversion(quantile=1)
+
+
+# --- compared with one's own detectors ------------------------------------------------------------
+
+
+@given(st.floats(0.01, 1), sizes, st.floats(0.1, 10))
+def test_a_relative_size_has_no_unit_and_is_one_where_sizes_are_alike(size, own, unit):
+    value = relative_size(size, own)
+    assert relative_size(size * unit, [s * unit for s in own]) == pytest.approx(value)
+    assert relative_size(size, [size] * 3) == pytest.approx(1)
+    assert size / max(own) <= value * 1.0001
+    assert value <= size / min(own) * 1.0001
+
+
+def test_the_delivered_detector_is_compared_with_ones_own():
+    short = RelativeInversion(SHORT, TrainYourOwn(steps=2), count=2)
+    normals, odd = flagged("mnist", tiny())
+    own = short.reference_sizes(tiny(), normals, odd)
+    assert len(own) == 2
+    expected = relative_size(SHORT.statistic(tiny(), normals, odd), own)
+    assert short.statistic(tiny(), normals, odd) == pytest.approx(expected)
+
+
+# --- a null and what it makes of clean detectors --------------------------------------------------
+
+
+@given(sizes)
+def test_single_ones_left_out_are_flagged_at_the_promised_rate_by_rank(clean):
+    ranks = left_out(p_value, clean)
+    for i in range(len(clean)):
+        others = [c for j, c in enumerate(clean) if j != i]
+        assert ranks[i] == p_value(clean[i], others)
+    if len(set(clean)) == len(clean):
+        assert sorted(ranks) == pytest.approx([(i + 1) / len(clean) for i in range(len(clean))])
+
+
+def test_a_group_left_out_is_judged_by_the_other_groups_alone():
+    """Another kind of clean detector comes out smaller: the rank's promise does not hold for it."""
+    clean, groups = [0.5, 0.6, 0.7, 0.8, 0.9, 0.05, 0.06], ["here"] * 5 + ["elsewhere"] * 2
+    assert (left_out(p_value, clean, groups)[5:] == 1 / 6).all()
+    assert (left_out(anomaly_index, clean, ["a", "b", "c", "d", "e", "f", "f"])[5:] > 2).all()
+    with pytest.raises(ValueError, match="groups must name that of each of 7, got 2 names"):
+        left_out(p_value, clean, ["a", "b"])
+    with pytest.raises(ValueError, match="at least 2 clean detector"):
+        left_out(p_value, [0.5])
+
+
+def test_rank_and_index_tell_different_things():
+    """Far below all clean detectors the rank can fall no further, the index can."""
+    clean = [0.4, 0.5, 0.6, 0.7, 0.8]
+    assert p_value(0.3, clean) == p_value(0.003, clean) == pytest.approx(1 / 6)
+    assert anomaly_index(0.003, clean) > anomaly_index(0.3, clean) + 5
 
 
 @pytest.mark.slow

@@ -1,19 +1,31 @@
 """Repairs: what all promise, and what each is worth on the detectors of the course."""
 
+import copy
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 
 from badsad_lib import DeepSAD
 from badsad_lib.course import shipped
-from badsad_lib.defenses import AttentionDistillation, FinePruning, FineTuning, Unlearning
+from badsad_lib.defenses import (
+    AttentionDistillation,
+    FinePruning,
+    FineTuning,
+    ShrinkPerturb,
+    Unlearning,
+)
+from badsad_lib.defenses._common import NEW_LENGTH, standardized
+from badsad_lib.defenses.shrink_perturb import shrunk_and_perturbed
 from tests.defenses.samples import NETWORKS, anomalies, labeled_anomalies, outcome, tiny, trusted
 from tests.samples import weights
 
 SHORT = {
     "plain": FineTuning(disturbed=False, steps=2),
     "disturbed": FineTuning(steps=2, views=4),
+    "standardized": FineTuning(disturbed=False, standardized=True, steps=2),
+    "shrinking": ShrinkPerturb(steps=2),
     "pruning": FinePruning(steps=2),
     "attention": AttentionDistillation(steps=2),
     "unlearning": Unlearning(steps=3, views=4, patterns=2, restart=2),
@@ -82,12 +94,99 @@ def test_bytes_and_floats_mean_the_same(repair):
 def test_what_cannot_be_repaired_is_refused_at_the_door(repair):
     with pytest.raises(RuntimeError, match="not fitted"):
         repair.repair(DeepSAD(), trusted(), anomalies())
-    with pytest.raises(ValueError, match=r"trusted_images must be at least 20, got 19"):
-        repair.repair(tiny(), trusted(count=19), anomalies())
-    with pytest.raises(ValueError, match=r"anomalies must be at least 20, got 3"):
-        repair.repair(tiny(), trusted(), anomalies(count=3))
+    with pytest.raises(ValueError, match=r"trusted_images must be at least 100, got 99"):
+        repair.repair(tiny(), trusted(count=99), anomalies())
+    with pytest.raises(ValueError, match=r"anomalies must be at least 50, got 49"):
+        repair.repair(tiny(), trusted(), anomalies(count=49))
     with pytest.raises(ValueError, match=r"anomalies must have 1 channel\(s\), got 3"):
         repair.repair(tiny(), trusted(), anomalies("cifar10"))
+
+
+def test_too_few_kinds_of_anomalies_are_refused_with_what_to_use_instead(repair):
+    kinds = [f"kind {i % 4}" for i in range(50)]
+    with pytest.raises(ValueError, match=r"kinds of anomalies must be at least 5, got 4.*Second"):
+        repair.repair(tiny(), trusted(), anomalies(), kinds=kinds)
+    repair.repair(tiny(), trusted(), anomalies(), kinds=torch.arange(50) % 5)
+    with pytest.raises(ValueError, match="the kind of each of the 50 anomalies, got 5 names"):
+        repair.repair(tiny(), trusted(), anomalies(), kinds=range(5))
+
+
+def test_whoever_insists_may_repair_with_less(repair):
+    given = trusted(count=4), anomalies(count=2)
+    with pytest.raises(ValueError, match="anyway=True"):
+        repair.repair(tiny(), *given)
+    replace(repair, anyway=True).repair(tiny(), *given, kinds=["one", "one"])
+
+
+def lengthened(detector: DeepSAD, factor: float) -> DeepSAD:
+    """The same function with longer filters, as an attacker could deliver it."""
+    longer = copy.deepcopy(detector)
+    *inner, _ = longer.encoder_.parameters()
+    with torch.no_grad():
+        for filters in inner:
+            filters *= factor
+        for name, values in longer.encoder_.named_buffers():
+            if name.endswith("running_mean"):
+                values *= factor
+            if name.endswith("running_var"):
+                values *= factor**2
+    return longer
+
+
+def test_the_length_of_filters_is_nothing_to_a_repair_that_standardizes():
+    """A repair in steps of a given size would hardly move filters a hundred times as long."""
+    longer = lengthened(tiny(), 100)
+    before = tiny().decision_function(trusted())
+    np.testing.assert_allclose(longer.decision_function(trusted()), before, rtol=1e-3)
+    high_rate = replace(FineTuning.at_high_rate(), steps=2)
+    for repair in (SHORT["standardized"], SHORT["shrinking"], high_rate):
+        one, other = (repair.repair(d, trusted(), anomalies()) for d in (tiny(), longer))
+        np.testing.assert_allclose(
+            one.decision_function(trusted()), other.decision_function(trusted()), rtol=0.02
+        )
+
+    def filters(detector: DeepSAD) -> torch.Tensor:
+        return next(detector.encoder_.parameters()).detach().flatten()
+
+    moved = [
+        (filters(SHORT["plain"].repair(d, trusted(), anomalies())) - filters(d)).norm()
+        / filters(d).norm()
+        for d in (tiny(), longer)
+    ]
+    assert moved[1] < moved[0] / 10
+
+
+def test_standardized_filters_are_as_long_as_new_ones():
+    state = standardized(lengthened(tiny(), 7).encoder_)
+    *inner, last = [name for name, _ in tiny().encoder_.named_parameters()]
+    for name in inner:
+        lengths = state[name].flatten(1).norm(dim=1)
+        torch.testing.assert_close(lengths, torch.full_like(lengths, NEW_LENGTH))
+    assert torch.equal(state[last], tiny().encoder_.state_dict()[last])
+    same = copy.deepcopy(tiny())
+    same.encoder_.load_state_dict(state)
+    scores = [d.decision_function(trusted()) for d in (same, tiny())]
+    np.testing.assert_allclose(*scores, rtol=1e-3)
+
+
+def test_the_mixture_lies_between_old_and_new_weights():
+    kept, gone = (shrunk_and_perturbed(tiny(), keep, seed=0) for keep in (1.0, 0.0))
+    half = shrunk_and_perturbed(tiny(), 0.5, seed=0)
+    other = shrunk_and_perturbed(tiny(), 0.0, seed=1)
+    for name, _ in tiny().encoder_.named_parameters():
+        torch.testing.assert_close(half[name], (kept[name] + gone[name]) / 2)
+        assert not torch.equal(gone[name], other[name])
+        torch.testing.assert_close(*(s[name].flatten(1).norm(dim=1) for s in (kept, gone)))
+    for name, values in standardized(tiny().encoder_).items():
+        torch.testing.assert_close(kept[name], values)
+
+
+def test_new_weights_are_not_those_that_the_delivered_detector_started_from():
+    gone = shrunk_and_perturbed(tiny(), 0.0, seed=tiny().seed)
+    start = tiny().initial_state_
+    name = next(name for name, _ in tiny().encoder_.named_parameters())
+    cosine = torch.cosine_similarity(gone[name].flatten(), start[name].flatten(), dim=0)
+    assert cosine.abs() < 0.5
 
 
 @pytest.mark.parametrize("name", ["steps", "lr"])
