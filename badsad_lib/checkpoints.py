@@ -21,7 +21,7 @@ from uuid import uuid4
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as serialize
-from torch import Tensor
+from torch import Tensor, nn
 
 FORMAT = "badsad-detector"
 VERSION = 1
@@ -81,6 +81,51 @@ def save(path: str | Path, tensors: Mapping[str, Tensor], description: Mapping[s
     partial = path.with_name(f".{path.name}.{uuid4().hex}.partial")
     try:
         partial.write_bytes(serialize(flat, metadata=header))
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+    return path
+
+
+def save_onnx(path: str | Path, module: nn.Module, shape: tuple[int, int, int]) -> Path:
+    """Write a module as one ONNX file, all or nothing, and return its path.
+
+    It maps float32 images (N, C, H, W) of ``shape`` (C, H, W), any N, to scores (N,).
+
+    Raises
+    ------
+    IsADirectoryError
+        ``path`` is a folder.
+    ImportError
+        A package of the extra ``audit`` is missing.
+    """
+    path = Path(path)
+    if path.is_dir():
+        raise IsADirectoryError(f"{path} is a folder; name a file in it: {path / 'detector.onnx'}")
+    path = path if path.suffix == ".onnx" else path.with_name(path.name + ".onnx")
+    try:
+        import onnx  # noqa: F401
+        import onnxscript  # noqa: F401
+    except ImportError as error:
+        raise ImportError(
+            "onnx and onnxscript are needed to write an ONNX file: pip install "
+            "'badsad-lib[audit]', in a clone pip install onnx onnxscript onnxruntime"
+        ) from error
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # A batch of two: of one, the exporter would take N for a constant.
+    program = torch.onnx.export(
+        module.eval(),
+        (torch.zeros(2, *shape),),
+        input_names=["images"],
+        output_names=["scores"],
+        dynamic_shapes=({0: torch.export.Dim("n")},),
+        dynamo=True,
+        verbose=False,
+    )
+    assert program is not None  # no path was given
+    partial = path.with_name(f".{path.name}.{uuid4().hex}.partial")
+    try:
+        program.save(str(partial), external_data=False)
         partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)

@@ -181,6 +181,19 @@ def _encoder_with(
     return encoder
 
 
+class _Scorer(nn.Module):
+    """Encoder and center as one module on the CPU: float images (N, C, H, W) to scores (N,)."""
+
+    def __init__(self, encoder: Encoder, center: Tensor) -> None:
+        super().__init__()
+        self.encoder = make_encoder(encoder.arch)
+        self.encoder.load_state_dict(encoder.state_dict())
+        self.register_buffer("center", center.detach().cpu().clone())
+
+    def forward(self, images: Tensor) -> Tensor:
+        return anomaly_score(self.encoder(images), self.get_buffer("center"))
+
+
 def _batch_count(n: int, batch_size: int) -> int:
     # Batch normalization cannot train on one image: rather three in a batch of two.
     return min(math.ceil(n / batch_size), n // 2)
@@ -668,6 +681,15 @@ class DeepSAD:
             )
         return scores.cpu().numpy()
 
+    def differentiable_scores(self, images: Tensor) -> Tensor:
+        """Scores (N,) of float images (N, C, H, W) in [0, 1], through which gradients flow.
+
+        The images lie on the detector's device and are taken as they are, in one batch. Nothing is
+        trained: the weights get gradients only where they ask for them.
+        """
+        self._require_fit("differentiable_scores")
+        return anomaly_score(self.encoder_.eval()(images).float(), self.center_)
+
     def score(self, images: Tensor | np.ndarray, semi_labels: Tensor | np.ndarray) -> float:
         """AUROC of labeled anomalies (-1) against all other images: what ``GridSearchCV`` asks.
 
@@ -725,6 +747,25 @@ class DeepSAD:
             "about": dict(self.about_ if about is None else about),
         }
         return checkpoints.save(path, tensors, description)
+
+    def export_onnx(self, path: str | Path) -> Path:
+        """Write the detector as an ONNX file that others can run; returns its path.
+
+        One input ``images``, float32 (N, C, H, W) in [0, 1] with any N, and one output ``scores``,
+        (N,): encoder and center in one graph. It carries no threshold, and no weights outside of
+        the file. :func:`badsad_lib.detectors.wrap` reads it back.
+
+        Raises
+        ------
+        RuntimeError, FloatingPointError
+            Not fitted; weights or a center that are not finite.
+        ImportError
+            The packages ``onnx`` and ``onnxscript`` of the extra ``audit`` are missing.
+        """
+        self._require_fit("export_onnx")
+        if fault := weakness({**self.encoder_.state_dict(), "center": self.center_}):
+            raise FloatingPointError(f"a broken detector is not exported: {fault}")
+        return checkpoints.save_onnx(path, _Scorer(self.encoder_, self.center_), self.shape_)
 
     @classmethod
     def load(cls, path: str | Path, *, device: str | torch.device = "auto") -> Self:

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from badsad_lib.attacks.learned import optimize_against
 from badsad_lib.deepsad import DeepSAD
+from badsad_lib.detectors import ScoreDetector
 from badsad_lib.images import to_float
 from badsad_lib.metrics import (
     QUANTILES,
@@ -53,7 +54,11 @@ class SplitScores:
 
 
 def score(
-    detector: DeepSAD, split: Split, trigger: Trigger | None = None, *, validation: bool = False
+    detector: ScoreDetector,
+    split: Split,
+    trigger: Trigger | None = None,
+    *,
+    validation: bool = False,
 ) -> SplitScores:
     """Score the test images of a split, or with ``validation`` the images for choosing settings.
 
@@ -91,7 +96,7 @@ def score(
 
 
 def measure(
-    detector: DeepSAD,
+    detector: ScoreDetector,
     split: Split,
     trigger: Trigger | None = None,
     *,
@@ -258,13 +263,13 @@ class BackdoorReport:
 
 
 def backdoor_report(
-    victim: DeepSAD,
-    clean: DeepSAD,
+    victim: ScoreDetector,
+    clean: ScoreDetector,
     split: Split,
     trigger: Trigger,
     *,
     quantile: float = 0.95,
-    sham: DeepSAD | None = None,
+    sham: ScoreDetector | None = None,
     other_triggers: Mapping[str, Trigger] | None = None,
 ) -> BackdoorReport:
     """Measure a backdoored detector beside its controls.

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from badsad_lib._rules import OneOf, checked
 from badsad_lib.deepsad import SCORING_BATCH, DeepSAD, ExtraLoss, weakness
+from badsad_lib.detectors import Access, ScoreDetector, require
 from badsad_lib.images import check_images, to_float
 from badsad_lib.networks import Encoder, make_encoder
 
@@ -25,12 +26,21 @@ OWN_STREAM = 2_654_435_769
 
 
 def check_inputs(
-    detector: DeepSAD, images: Any, *, least: int = 1, name: str = "images", why: str = ""
+    detector: ScoreDetector,
+    images: Any,
+    *,
+    least: int = 1,
+    name: str = "images",
+    why: str = "",
+    access: Access = Access.WEIGHTS,
+    who: str = "this defense",
 ) -> Tensor:
     """Return ``images`` as a tensor that ``detector`` takes, or say what is wrong.
 
     Raises
     ------
+    TypeError
+        The detector gives less than ``access``, which ``who`` needs.
     RuntimeError
         The detector is not fitted.
     FloatingPointError
@@ -39,12 +49,18 @@ def check_inputs(
         What :func:`~badsad_lib.images.check_images` refuses, the wrong image size, and
         fewer than ``least`` images (``why`` says what they are needed for).
     """
+    require(detector, access, who)
     if not detector.is_fitted:
         raise RuntimeError("this detector is not fitted: a defense needs a trained one")
-    if fault := weakness({**detector.encoder_.state_dict(), "center": detector.center_}):
+    if isinstance(detector, DeepSAD) and (
+        fault := weakness({**detector.encoder_.state_dict(), "center": detector.center_})
+    ):
         raise FloatingPointError(f"this detector is broken: {fault}")
     shape = detector.shape_
-    images = check_images(images, name=name, channels=shape[0], size=shape[1:])
+    if shape is None:
+        images = check_images(images, name=name)
+    else:
+        images = check_images(images, name=name, channels=shape[0], size=shape[1:])
     if len(images) < least:
         raise ValueError(f"{name} must be at least {least}{why and ', ' + why}, got {len(images)}")
     return images

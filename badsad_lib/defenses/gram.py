@@ -8,6 +8,7 @@ absolute deviation on clean images.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -16,6 +17,7 @@ from badsad_lib._rules import Count, Seed, check_fields
 from badsad_lib.deepsad import DeepSAD
 from badsad_lib.defenses._common import check_inputs, map_activations, robust_scale
 from badsad_lib.defenses.protocols import InputDefense, Scores
+from badsad_lib.detectors import Access
 
 POWERS = (1, 2, 4, 8)
 
@@ -72,11 +74,17 @@ class GramInputs(InputDefense):
     normal image passes here as well.
     """
 
+    ACCESS: ClassVar[Access] = Access.WEIGHTS
+
     def _fit(self, trusted: Tensor, anomalies: Tensor | None) -> None:
-        self._scale = _Scale(self.detector_, trusted)
+        self._scale = _Scale(self._deep_sad(), trusted)
 
     def _suspicion(self, images: Tensor) -> Scores:
-        return self._scale.distance(self.detector_, images)
+        return self._scale.distance(self._deep_sad(), images)
+
+    def _deep_sad(self) -> DeepSAD:
+        assert isinstance(self.detector_, DeepSAD)  # nothing else gives weights
+        return self.detector_
 
 
 @dataclass

@@ -16,6 +16,7 @@ from torch import Tensor
 from badsad_lib._rules import Flag, Inside, Seed, check_fields
 from badsad_lib.deepsad import DeepSAD
 from badsad_lib.defenses._common import check_inputs
+from badsad_lib.detectors import Access, ScoreDetector
 
 Scores = NDArray[np.float64]
 
@@ -171,19 +172,21 @@ class InputDefense(ABC):
     seed: Seed = 0
 
     FOLDS: ClassVar[int] = 5
+    ACCESS: ClassVar[Access] = Access.SCORES
+    """What the detector must give: any detector of :mod:`badsad_lib.detectors` gives scores."""
 
     def __post_init__(self) -> None:
         check_fields(self)
 
     def fit(
-        self, detector: DeepSAD, trusted_images: Tensor, anomalies: Tensor | None = None
+        self, detector: ScoreDetector, trusted_images: Tensor, anomalies: Tensor | None = None
     ) -> Self:
         """Learn what normal is and set ``threshold_``.
 
         Parameters
         ----------
         detector
-            The detector to guard, fitted.
+            The detector to guard, fitted; of any make that gives what the defense needs.
         trusted_images
             Clean normals (N, C, H, W), uint8 or float in [0, 1]; N at least
             2 / ``false_alarm_rate``: 40 at 0.05.
@@ -195,15 +198,13 @@ class InputDefense(ABC):
         RuntimeError
             The detector is not fitted.
         TypeError, ValueError
-            Wrong or too few images.
+            A detector that gives less than the defense needs; wrong or too few images.
         """
         least = math.ceil(2 / self.false_alarm_rate)
         why = f"for false alarms at a rate of {self.false_alarm_rate:g}"
-        trusted = check_inputs(
-            detector, trusted_images, least=least, name="trusted_images", why=why
-        )
+        trusted = self._inputs(detector, trusted_images, least, "trusted_images", why)
         if anomalies is not None:
-            anomalies = check_inputs(detector, anomalies, name="anomalies")
+            anomalies = self._inputs(detector, anomalies, name="anomalies")
         self.detector_ = detector
         held_out = self._out_of_fold(trusted, anomalies)
         if detector.threshold_ is not None:
@@ -224,7 +225,20 @@ class InputDefense(ABC):
             raise RuntimeError(
                 f"this {type(self).__name__} is not fitted: call fit(detector, trusted_images)"
             )
-        return self._finite_suspicion(check_inputs(self.detector_, images))
+        return self._finite_suspicion(self._inputs(self.detector_, images))
+
+    def _inputs(
+        self,
+        detector: ScoreDetector,
+        images: Tensor,
+        least: int = 1,
+        name: str = "images",
+        why: str = "",
+    ) -> Tensor:
+        who = type(self).__name__
+        return check_inputs(
+            detector, images, least=least, name=name, why=why, access=self.ACCESS, who=who
+        )
 
     def _finite_suspicion(self, images: Tensor) -> Scores:
         suspicion = self._suspicion(images)

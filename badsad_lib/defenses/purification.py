@@ -17,6 +17,7 @@ from torch.nn import functional as F
 
 from badsad_lib.defenses._common import robust_scale
 from badsad_lib.defenses.protocols import InputDefense, Scores
+from badsad_lib.detectors import comparable
 from badsad_lib.images import to_float
 
 
@@ -78,7 +79,7 @@ class Purification(InputDefense):
     def _logs(self, images: Tensor) -> Tensor:
         images = to_float(images)
         scores = [self.detector_.decision_function(p(images)) for p in PURIFIERS.values()]
-        return torch.from_numpy(np.log(np.stack(scores, axis=1) + 1e-6))
+        return torch.from_numpy(comparable(self.detector_, np.stack(scores, axis=1)))
 
     def _suspicion(self, images: Tensor) -> Scores:
         median, deviation = self._scale

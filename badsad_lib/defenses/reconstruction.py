@@ -18,6 +18,7 @@ from badsad_lib._rules import Count, Positive
 from badsad_lib.deepsad import SCORING_BATCH
 from badsad_lib.defenses.disturbances import disturb
 from badsad_lib.defenses.protocols import InputDefense, Scores
+from badsad_lib.detectors import device_of
 from badsad_lib.images import to_float
 from badsad_lib.networks import generator_of, layer
 
@@ -80,7 +81,7 @@ class Reconstruction(InputDefense):
         clean = to_float(trusted)
         if anomalies is not None:
             clean = torch.cat([clean, to_float(anomalies)])
-        device = self.detector_.center_.device
+        device = device_of(self.detector_)
         self._cleaner = Cleaner(clean.shape[1], self.seed).to(device)
         optimizer = torch.optim.Adam(self._cleaner.parameters(), lr=self.lr)
         schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, self.steps)
@@ -95,7 +96,7 @@ class Reconstruction(InputDefense):
 
     def reconstruct(self, images: Tensor) -> Tensor:
         """Images (N, C, H, W) as the fitted network gives them back, float in [0, 1]."""
-        device = self.detector_.center_.device
+        device = device_of(self.detector_)
         with torch.no_grad():
             parts = [self._cleaner(b.to(device)) for b in to_float(images).split(SCORING_BATCH)]
         return torch.cat(parts)

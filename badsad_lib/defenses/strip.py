@@ -16,6 +16,7 @@ from torch import Tensor
 
 from badsad_lib._rules import Count, Positive
 from badsad_lib.defenses.protocols import InputDefense, Scores
+from badsad_lib.detectors import comparable
 from badsad_lib.images import to_float
 
 
@@ -23,7 +24,8 @@ from badsad_lib.images import to_float
 class Strip(InputDefense):
     """Lay clean anomalies over an input: if its score stays low, something holds it down.
 
-    Suspicion is minus the mean log score of the overlaid images.
+    Suspicion is minus the mean log score of the overlaid images (of a detector that is no
+    DeepSAD, the mean score, which may be negative).
 
     **Who can run it:** the buyer. **Needs** scores only, trusted normals, and clean anomalies
     (10 at least, several times as many to choose from are better). **Costs** ``overlays``
@@ -70,5 +72,5 @@ class Strip(InputDefense):
         images = to_float(images)
         total = np.zeros(len(images))
         for anomaly in self._anomalies:
-            total -= np.log(self._scores(images, anomaly) + 1e-6)
+            total -= comparable(self.detector_, self._scores(images, anomaly))
         return total / self.overlays
