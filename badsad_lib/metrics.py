@@ -106,6 +106,27 @@ def threshold_at(scores: ArrayLike, quantile: float) -> float:
     return float(np.quantile(_scores(scores, "scores"), quantile))
 
 
+def rate_interval(hits: int, n: int, *, level: float = 0.95) -> tuple[float, float]:
+    """Ends of the interval of a rate of which ``hits`` of ``n`` were seen: within [0, 1].
+
+    Exact and therefore wide (Clopper and Pearson, Biometrika 26, 1934): it covers the true rate
+    with a chance of ``level`` at least.
+
+    Raises
+    ------
+    ValueError
+        ``n`` below 1, ``hits`` outside of 0 to ``n``, ``level`` outside of (0, 1).
+    """
+    if n < 1 or not 0 <= hits <= n:
+        raise ValueError(f"hits must lie in 0 to n, and n be at least 1, got {hits} of {n}")
+    if not 0 < level < 1:
+        raise ValueError(f"level must lie in (0, 1), got {level}; 0.95 is usual")
+    tail = (1 - level) / 2
+    low = float(stats.beta.ppf(tail, hits, n - hits + 1)) if hits else 0.0
+    high = float(stats.beta.ppf(1 - tail, hits + 1, n - hits)) if hits < n else 1.0
+    return low, high
+
+
 # --- one detector at one threshold ----------------------------------------------------------------
 
 

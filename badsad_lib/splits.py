@@ -1,4 +1,4 @@
-"""One-vs-rest splits: one class is normal, every other class is an anomaly.
+"""Splits: one class is normal and every other class an anomaly, or the kinds of your own folders.
 
 All parts are disjoint. Thresholds, hyperparameters and defenses get images of their own, held
 out of the training source, so that test images need to be scored only once.
@@ -17,6 +17,8 @@ from torch import Tensor
 
 from badsad_lib._rules import Between, CountOr0, Seed, checked
 from badsad_lib.datasets import Dataset
+from badsad_lib.folders import ImageFolder
+from badsad_lib.metrics import rate_interval
 
 # Default held-out sizes by the number of training images of the normal class, linear between
 # these points: MNIST's and Fashion-MNIST's course subsets, and full Fashion-MNIST.
@@ -28,6 +30,7 @@ _TRUSTED_ANOMALY_SIZES = (0, 25, 80, 270)
 # Each kind of choice draws from a random stream of its own, so that asking for more of one
 # kind does not reshuffle the others.
 _HELD_OUT, _LABELED, _POLLUTION, _VAL_ANOMALIES, _ORDER, _TRUSTED_ANOMALIES = range(6)
+_FOLDER_NORMALS, _FOLDER_ANOMALIES, _FOLDER_ORDER = range(6, 9)
 
 ClassLike = int | str
 Ratio = Annotated[float, Between(0, 1, "[)")]
@@ -39,7 +42,7 @@ class Split:
 
     Images are uint8 (N, C, H, W); an index is an int64 tensor (N,) of positions in
     ``data.train`` (``test_index``: in ``data.test``), so that
-    ``train_images == data.train.images[train_index]``.
+    ``train_images == data.train.images[train_index]``. Of a folder all are positions in its images.
 
     Attributes
     ----------
@@ -288,6 +291,159 @@ def one_vs_rest(
         class_name=data.class_names[normal],
         seed=seed,
     )
+
+
+# --- own images -----------------------------------------------------------------------------------
+
+# Shares of the normals, and of the anomalies after the labeled ones; what is left is the larger
+# part, for training and for the test.
+_FOLDER_VAL, _FOLDER_TRUSTED, _FOLDER_TEST = 0.15, 0.2, 0.2
+
+
+@checked
+def from_folder(folder: ImageFolder, *, labeled_share: Ratio = 0.0, seed: Seed = 0) -> Split:
+    """Split your own images into the parts of an experiment.
+
+    Where the folder has a test part (the MVTec layout), its normals are the test normals. Else a
+    fifth of all normals are. Of the other normals 15 % are for validation, 20 % trusted, the rest
+    for training. Of the anomalies, kind by kind, ``labeled_share`` are labeled ones for training,
+    15 % of the rest for validation and 20 % trusted; the others are test anomalies. Tiles of one
+    picture stay in one part. Each part of the normals gets one picture at least.
+
+    Parameters
+    ----------
+    folder
+        What :func:`badsad_lib.folders.load` returned.
+    labeled_share
+        Of the anomalies, in [0, 1): those that training may know. 0 trains without labels.
+    seed
+        The same folder and seed give the same split.
+
+    Returns
+    -------
+    Split
+        With ``subset`` "folder"; ``data`` is the folder's name, ``normal_class`` 0.
+        :func:`limits` says what its parts can tell. Without anomalies those parts are empty.
+
+    Raises
+    ------
+    ValueError
+        Fewer than four normal pictures, or than three and one in the test part.
+    """
+    normal = torch.nonzero(~folder.is_anomaly).flatten().numpy()
+    in_test = folder.is_test.numpy()
+    stream = _stream(seed, _FOLDER_NORMALS)
+    test_normals = normal[in_test[normal]]
+    others = _shuffled_files(folder, normal[~in_test[normal]], stream)
+    shares = [_FOLDER_VAL, _FOLDER_TRUSTED]
+    if len(test_normals) == 0:
+        shares.append(_FOLDER_TEST)
+    if len(others) <= len(shares):
+        least = len(shares) + 1
+        raise ValueError(
+            f"a split needs at least {least} normal pictures (training, validation, trusted, "
+            f"test), {folder.path} has {len(others)}: add more, or cut them into tiles of "
+            "separate pictures"
+        )
+    counts = [max(1, round(share * len(others))) for share in shares]
+    parts, start = [], 0
+    for count in counts:
+        parts.append(np.concatenate(others[start : start + count]))
+        start += count
+    training = np.concatenate(others[start:])
+    val, trusted, *rest = parts
+    test_normals = rest[0] if rest else test_normals
+
+    stream = _stream(seed, _FOLDER_ANOMALIES)
+    labeled, val_anomalies, trusted_anomalies, test_anomalies = [], [], [], []
+    for number in range(1, len(folder.kinds)):
+        files = _shuffled_files(
+            folder, torch.nonzero(folder.kind == number).flatten().numpy(), stream
+        )
+        n_labeled = round(labeled_share * len(files))
+        free = files[n_labeled:]
+        n_val, n_trusted = round(_FOLDER_VAL * len(free)), round(_FOLDER_TRUSTED * len(free))
+        labeled += files[:n_labeled]
+        val_anomalies += free[:n_val]
+        trusted_anomalies += free[n_val : n_val + n_trusted]
+        test_anomalies += free[n_val + n_trusted :]
+
+    index = {
+        "train": _joined([training, *labeled]),
+        "val": _joined([val]),
+        "val_anomaly": _joined(val_anomalies),
+        "trusted": _joined([trusted]),
+        "trusted_anomaly": _joined(trusted_anomalies),
+        "test": _joined([test_normals, *test_anomalies]),
+    }
+    shuffle = _stream(seed, _FOLDER_ORDER).permutation(len(index["train"]))
+    index["train"] = index["train"][torch.from_numpy(shuffle)]
+    images = {name: folder.images[places] for name, places in index.items()}
+    train_is_anomaly = folder.is_anomaly[index["train"]]
+    return Split(
+        train_images=images["train"],
+        train_labels=-train_is_anomaly.long(),
+        train_is_anomaly=train_is_anomaly,
+        train_index=index["train"],
+        val_images=images["val"],
+        val_index=index["val"],
+        val_anomalies=images["val_anomaly"],
+        val_anomaly_index=index["val_anomaly"],
+        trusted_images=images["trusted"],
+        trusted_index=index["trusted"],
+        trusted_anomalies=images["trusted_anomaly"],
+        trusted_anomaly_index=index["trusted_anomaly"],
+        test_images=images["test"],
+        test_is_anomaly=folder.is_anomaly[index["test"]],
+        test_index=index["test"],
+        data=folder.path.resolve().name,
+        subset="folder",
+        normal_class=0,
+        class_name=folder.kinds[0],
+        seed=seed,
+    )
+
+
+def _shuffled_files(
+    folder: ImageFolder, places: np.ndarray, stream: np.random.RandomState
+) -> list[np.ndarray]:
+    """Positions of images, file by file in random order: tiles of a picture stay together."""
+    files = folder.file.numpy()[places]
+    return [places[files == file] for file in stream.permutation(np.unique(files))]
+
+
+def _joined(parts: Sequence[np.ndarray]) -> Tensor:
+    return torch.from_numpy(np.concatenate([*parts, np.empty(0, dtype=np.int64)]))
+
+
+def limits(split: Split) -> list[str]:
+    """Say what the parts of a split are too small to tell: sentences, none where all are large.
+
+    A rate measured on n images has an interval (Clopper and Pearson, 95 %), a threshold from n
+    normals a lowest rate of false alarms that it can stand for, one in n + 1.
+    """
+    found = []
+    n = len(split.val_images)
+    if n < 1 / 0.05 - 1:
+        found.append(
+            f"{n} validation normals: a threshold from so few cannot promise fewer false alarms "
+            f"than 1 in {n + 1}; 0.95 takes 19, 0.99 takes 99"
+        )
+    for images, what in (
+        (split.test_normals, "test normals: a false-alarm rate"),
+        (split.test_anomalies, "test anomalies: a detection rate"),
+        (split.trusted_images, "trusted normals: a false-alarm rate"),
+        (split.trusted_anomalies, "trusted anomalies: a detection rate"),
+    ):
+        n = len(images)
+        if n == 0:
+            found.append(f"no {what} cannot be measured")
+        elif n < 100:
+            low, high = rate_interval(n // 2, n)
+            found.append(
+                f"{n} {what} of {n // 2 / n:.0%} measured on so few may be {low:.0%} to {high:.0%}"
+            )
+    return found
 
 
 def conflicts(about: Mapping[str, Any], split: Split) -> list[str]:

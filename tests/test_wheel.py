@@ -22,7 +22,12 @@ from badsad_lib.datasets import COURSE_FILES
 ROOT = Path(__file__).resolve().parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 # What a distribution brings under another name than its own.
-IMPORTED_AS = {"sklearn": "scikit-learn", "umap": "umap-learn", "numba": "umap-learn"}
+IMPORTED_AS = {
+    "PIL": "pillow",
+    "sklearn": "scikit-learn",
+    "umap": "umap-learn",
+    "numba": "umap-learn",
+}
 
 
 def run(*command: str | Path, cwd: Path = ROOT, **settings: str) -> str:

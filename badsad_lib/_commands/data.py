@@ -1,17 +1,24 @@
-"""``data``: list the data sets that are here, fetch those that are not."""
+"""``data``: list the data sets that are here, fetch those that are not; look at your own images."""
 
 from __future__ import annotations
 
 import argparse
+import sys
 import textwrap
+from pathlib import Path
 from typing import Any
 
-from badsad_lib import datasets
-from badsad_lib._commands.shared import add_subcommand
+from badsad_lib import datasets, folders, splits
+from badsad_lib._commands.shared import add_folder, add_subcommand, read_folder, writable_folder
 
 
 def run(args: argparse.Namespace) -> None:
-    """List the data sets that are there; with ``--fetch`` download those that are not."""
+    """List the data sets that are there, fetch those that are not; or look at a folder."""
+    if args.folder is not None:
+        _look(args)
+        return
+    if args.sheet is not None:
+        raise ValueError("--sheet needs a folder of images to look at: data FOLDER --sheet x.png")
     print(f"{'data set':<14} {'subset':<7} {'train':>7} {'test':>7}  {'image':<8} state")
     wanted = [
         (name, subset)
@@ -27,6 +34,26 @@ def run(args: argparse.Namespace) -> None:
         labels = enumerate(datasets.CLASS_NAMES[name])
         text = ", ".join(label if label == str(i) else f"{i}={label}" for i, label in labels)
         print(textwrap.fill(f"{name + ':':<14} {text}", 90, subsequent_indent=" " * 15))
+
+
+def _look(args: argparse.Namespace) -> None:
+    if args.sheet is not None:
+        writable_folder(args.sheet.parent)
+    folder = read_folder(args, args.folder)
+    print(folder.describe(most_skipped=len(folder.skipped) if args.all else 10))
+    try:
+        split = splits.from_folder(folder)
+    except ValueError as error:
+        print(f"\n{error}")
+    else:
+        print("\nsplits.from_folder deals them out as")
+        print("\n".join(f"  {part:<32} {n:>6,}" for part, n in split.counts().items() if n))
+        for sentence in splits.limits(split):
+            print(textwrap.fill(sentence, 90, subsequent_indent="  "))
+    if args.sheet is not None:
+        folders.contact_sheet(folder).save(args.sheet, format="PNG")
+        rows = ", ".join(f"{row}: {name}" for row, name in enumerate(folder.kinds, start=1))
+        print(f"\n{args.sheet} shows some of each, row by row ({rows})", file=sys.stderr)
 
 
 def _row(name: str, subset: str, fetch: bool) -> str:
@@ -50,11 +77,25 @@ def add(subcommands: Any) -> None:
         subcommands,
         run,
         "data",
-        "list the data sets that are here, check them, fetch full ones",
-        "python -m badsad_lib data --name mnist --subset full --fetch",
+        "list the data sets that are here, check them, fetch full ones; look at your own images",
+        "python -m badsad_lib data --name mnist --subset full --fetch; "
+        "python -m badsad_lib data photographs/ --sheet contact.png",
+    )
+    parser.add_argument(
+        "folder",
+        nargs="?",
+        type=Path,
+        metavar="FOLDER",
+        help="your own images: in the layout of MVTec AD, or a folder 'good' beside others",
     )
     parser.add_argument("--name", choices=datasets.NAMES, help="only this data set (default: all)")
     parser.add_argument("--subset", choices=datasets.SUBSETS, help="only this one (default: both)")
     parser.add_argument(
         "--fetch", action="store_true", help="download the full data sets that are not here"
     )
+    own = parser.add_argument_group("your own images")
+    add_folder(own)
+    own.add_argument(
+        "--sheet", type=Path, metavar="FILE", help="write some of each kind into one picture (PNG)"
+    )
+    own.add_argument("--all", action="store_true", help="name every file that was skipped")

@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from badsad_lib import datasets, splits
+from badsad_lib import datasets, folders, splits
 from badsad_lib.checkpoints import CheckpointError
 from badsad_lib.deepsad import DeepSAD, resolve_device
 
@@ -123,6 +123,34 @@ def add_common(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print the report as JSON")
 
 
+def add_folder(group: Any) -> None:
+    """Declare how the images of a folder are read."""
+    group.add_argument(
+        "--anomalies",
+        type=Path,
+        metavar="FOLDER",
+        help="anomalies, where they are not in the same folder; each folder in it is a kind",
+    )
+    group.add_argument(
+        "--size",
+        type=int,
+        metavar="N",
+        help="make the images N x N pixels (default: as they are, or 128)",
+    )
+    group.add_argument(
+        "--color",
+        choices=folders.COLORS,
+        default="auto",
+        help="(default: gray where all pictures are)",
+    )
+    group.add_argument(
+        "--fit",
+        choices=folders.FITS,
+        default="crop",
+        help="what becomes of pictures of another size (default: %(default)s, at the center)",
+    )
+
+
 def number_or_name(text: str) -> int | str:
     """Read a class."""
     try:
@@ -165,6 +193,12 @@ def prepare_torch(args: argparse.Namespace) -> None:
     except (AssertionError, RuntimeError) as error:
         reason = str(error).partition("\n")[0]
         raise ValueError(f"device {args.device!r} cannot be used here: {reason}") from error
+
+
+def read_folder(args: argparse.Namespace, path: Path, **settings: Any) -> folders.ImageFolder:
+    """Read a folder of images as the arguments say, with a progress bar."""
+    chosen = {"anomalies": args.anomalies, "size": args.size, "color": args.color, "fit": args.fit}
+    return folders.load(path, **{**chosen, **settings}, progress=True)
 
 
 def new_detector(args: argparse.Namespace) -> DeepSAD:
