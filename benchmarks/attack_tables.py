@@ -108,10 +108,14 @@ def trigger_rows(results: Path = RESULTS) -> dict[str, pd.DataFrame]:
     for rate in sorted(runs["poison_rate"].unique(), reverse=True):
         for trigger, label in TRIGGERS.items():
             own = runs[(runs["trigger"] == trigger) & (runs["poison_rate"] == rate)]
-            name = label if rate == 0.1 else f"{label}, poison rate {100 * rate:.0f} %"
+            name = label if rate == 0.1 else f"{label}, poison rate {percent(rate)}"
             if len(own):
                 rows[name] = own
     return same_pairs(rows)
+
+
+def percent(rate: float) -> str:
+    return f"{100 * rate:.0f} %"
 
 
 def asr_cells(runs: pd.DataFrame) -> list[str]:
@@ -167,59 +171,6 @@ def controls_table(results: Path = RESULTS) -> str:
     rows = trigger_rows(results)
     lines = [[name, size(runs), *control_cells(runs)] for name, runs in rows.items()]
     return table(["trigger", SIZE, *CONTROL_HEADS], lines)
-
-
-def basic_rows(table: str = "basic", results: Path = RESULTS) -> dict[tuple, pd.DataFrame]:
-    """Runs of ``BadSAD.basic`` by trigger, poison rate and fading, of seeds with every class."""
-    runs = read(f"attack_{table}", results)
-    kind = ["trigger", "poison_rate", "fade"]
-    classes = runs["normal_class"].nunique()
-    whole = runs.groupby([*kind, "seed"])["normal_class"].transform("nunique")
-    return dict(list(runs[whole == classes].groupby(kind, sort=False)))
-
-
-def basic_table(results: Path = RESULTS) -> str:
-    """BadSAD.basic: the paper's two ideas alone, at their working point, and their controls."""
-    sham = (results / "attack_basic_sham.csv").exists()
-    shams = basic_rows("basic_sham", results) if sham else {}
-    rows = basic_rows(results=results)
-    lines = []
-    # One trigger after the other; sorting keeps the order of the file otherwise.
-    for trigger, rate, fade in sorted(rows, key=lambda kind: [*TRIGGERS].index(kind[0])):
-        runs = rows[trigger, rate, fade]
-        steady = rows.get((trigger, rate, 1.0)) if fade > 1 else None
-        # What is nearest to the trigger without being it.
-        near = "asr_inset" if runs["asr_inset"].notna().all() else "asr_turned"
-        twins = shams.get((trigger, rate, fade))
-        lines.append(
-            [
-                TRIGGERS[trigger] + (f", fading from {fade:g} times" if fade > 1 else ""),
-                f"{100 * rate:.0f} %",
-                size(runs),
-                *asr_cells(runs),
-                "–" if steady is None else compared(runs, steady, ASR["0.95"]),
-                ranged(runs, "auroc_drop", 3),
-                f"{mean(runs, 'triggered_false_alarms')} ({mean(runs, 'false_alarms')})",
-                ranged(runs, "control_asr"),
-                "–" if twins is None else ranged(twins, "sham_asr"),
-                number(max(average(runs, f"asr_{control}") for control in ("noise", "rings"))),
-                ranged(runs, near),
-            ]
-        )
-    heads = [
-        "trigger",
-        "poison rate",
-        SIZE,
-        *ASR_HEADS,
-        "ASR at 0.95, less the same without fading (95 %)",
-        LOST,
-        "false alarms, triggered (clean) normals",
-        "ASR on clean twin (classes)",
-        "ASR on sham twin (classes)",
-        "ASR of noise and rings",
-        "ASR of the frame further in, or the trigger turned (classes)",
-    ]
-    return table(heads, lines)
 
 
 def other_rows(results: Path = RESULTS) -> dict[str, pd.DataFrame]:
@@ -287,7 +238,7 @@ def data_only_table(results: Path = RESULTS, triggers: tuple[str, ...] = ("patch
     lines = [
         [
             TRIGGERS[trigger],
-            f"{100 * rate:.0f} %",
+            percent(rate),
             "randomized" if randomized else "as they are",
             size(runs),
             *asr_cells(runs),

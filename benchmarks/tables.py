@@ -15,6 +15,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 import attack_tables as attacks
+import basic_tables as basic
 import defense_tables as defenses
 from cells import RESULTS
 from values import VALUES
@@ -28,7 +29,11 @@ TABLES: dict[str, Callable[[Path], str]] = {
     "speed": attacks.speed_table,
     "attack": attacks.attack_table,
     "controls": attacks.controls_table,
-    "basic": attacks.basic_table,
+    "basic": basic.basic_table,
+    "elsewhere": basic.elsewhere_table,
+    "parts": basic.parts_table,
+    "rates": basic.rates_table,
+    "bases": basic.bases_table,
     "other_data": attacks.other_data_table,
     "ablation": attacks.ablation_table,
     "data_only": attacks.data_only_table,

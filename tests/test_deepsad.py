@@ -224,6 +224,7 @@ def test_a_step_agrees_between_one_and_two_threads(task, with_threads):
     assert ((one - two).abs() <= 1e-5).float().mean() > 0.9999
 
 
+@pytest.mark.slow
 def test_the_result_agrees_between_one_and_two_threads(task, with_threads):
     test = torch.cat([blobs(50, row=8, seed=7), blobs(50, row=10, seed=8)])
     truth = np.r_[np.zeros(50), np.ones(50)]
@@ -477,7 +478,7 @@ def test_numpy_scalars_become_plain_numbers_and_are_saved(tmp_path):
     ("name", "value"),
     [
         ("seed", "3"),
-        ("seed", 2**63),
+        ("seed", 2**31),
         ("seed", 1.0),
         ("seed", True),
         ("weight_decay", math.nan),
@@ -500,7 +501,7 @@ def test_a_refused_parameter_is_told_with_name_and_value(name, value):
 
 
 def test_the_largest_seed_works():
-    DeepSAD(**QUICK, seed=2**63 - 1, network="mnist").fit(blobs(8))
+    DeepSAD(**QUICK, seed=2**31 - 1, network="mnist").fit(blobs(8))
 
 
 # --- scikit-learn's conventions ------------------------------------------------------------------
@@ -529,6 +530,7 @@ def test_parameters_are_set_all_or_none_and_checked():
     assert (detector.lr, detector.epochs) == (0.01, 3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", [lambda t: t, lambda t: t.numpy()])
 def test_a_grid_search_scores_and_refits_as_one_would_by_hand(task, kind):
     from sklearn.model_selection import GridSearchCV, StratifiedKFold
@@ -739,6 +741,7 @@ def test_few_steps_are_warned_about_and_min_steps_adds_epochs(recwarn):
     assert DeepSAD(min_steps=20)._train_epochs(1550) == 30
 
 
+@pytest.mark.slow
 def test_importing_the_library_stays_light():
     import subprocess
     import sys

@@ -286,6 +286,7 @@ def killed(tmp_path_factory):
     return Killed(folder, process.pid, merge([table]), imported)
 
 
+@pytest.mark.slow
 def test_workers_end_when_their_client_was_killed(tmp_path):
     """With kill -9, which lets it tell nobody. They hold its standard output until they end."""
     if os.name == "nt":
@@ -324,6 +325,7 @@ def executions(folder: Path) -> Counter[int]:
     return Counter(int(p.name.split("_")[0]) for p in folder.glob("*.started"))
 
 
+@pytest.mark.slow
 def test_a_killed_grid_goes_on_where_it_stopped(killed, monkeypatch):
     recorded = list(killed.rows["x"])
     assert 3 <= len(recorded) < RUNS
@@ -372,6 +374,7 @@ def look(settings: dict) -> dict:
     return {"held": len(merge([table])) if table.exists() else 0, "pid": os.getpid()}
 
 
+@pytest.mark.slow
 def test_a_backend_that_gives_results_at_the_end_only_is_served_in_rounds(path):
     """As multiprocessing is, and Ray's that is made from it: no row waits for the last one."""
     several = [{"x": x, "table": str(path)} for x in range(5)]
@@ -598,6 +601,7 @@ told(lambda: run_grid(one_run, [{"x": x} for x in range(5)], sys.argv[1], n_jobs
 """
 
 
+@pytest.mark.slow
 def test_a_full_disk_ends_a_script_with_a_message_and_leaves_whole_rows(path):
     pytest.importorskip("resource", reason="limits are set by POSIX means")
     command = [sys.executable, "-c", FULL, str(path)]

@@ -62,6 +62,7 @@ def test_a_file_of_exactly_the_limit_is_read(tmp_path, packed):
         _formats.read(path, LIMIT - 1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("members", [1, 8])
 def test_a_bomb_of_npz_is_not_unpacked(tmp_path, members):
     path = tmp_path / "bomb.npz"

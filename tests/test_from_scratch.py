@@ -46,6 +46,8 @@ from badsad_lib.report import backdoor_report
 from badsad_lib.splits import one_vs_rest
 from tests.samples import a_training_set, noise, weights
 
+pytestmark = pytest.mark.slow
+
 BOOK = Path(__file__).resolve().parents[1] / "book"
 # Glue belongs to the page; exercises have tests of their own.
 ASIDE = {"remove-cell", "exercise", "solution"}

@@ -410,6 +410,7 @@ def test_sigterm_while_writing_leaves_nothing_behind(tmp_path, capsys, monkeypat
     assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_signal_during_the_imports_ends_at_once_and_quietly(number, status, tmp_path):
     (tmp_path / "torch.py").write_text(
@@ -429,6 +430,7 @@ def test_a_signal_during_the_imports_ends_at_once_and_quietly(number, status, tm
     assert run.stdout == ""
 
 
+@pytest.mark.slow
 def test_a_reader_that_has_seen_enough_is_no_error(tmp_path):
     with subprocess.Popen(
         [sys.executable, "-m", "badsad_lib", "data"],
@@ -497,6 +499,7 @@ def test_the_defaults_of_training_are_those_of_the_library(subcommand, capsys):
         assert f"(default: {default})" in text
 
 
+@pytest.mark.slow
 def test_as_a_program(tmp_path):
     """One run in a process of its own: the module starts, from any folder."""
     run = subprocess.run(

@@ -73,6 +73,7 @@ def add_wheel(simple: Path, name: str, metadata: str = "", attribute: str = "") 
         archive.writestr(f"{info}/RECORD", "")
 
 
+@pytest.mark.slow
 def test_a_pin_that_refuses_a_patch_release_is_found(
     index: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

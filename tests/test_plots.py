@@ -123,6 +123,7 @@ def test_the_tests_above_and_the_api_page_cover_every_figure() -> None:
     assert drawn <= set(plots.__all__)
 
 
+@pytest.mark.slow
 def test_importing_the_library_imports_no_plotting_package() -> None:
     code = (
         "import sys, badsad_lib, badsad_lib.plots\n"
@@ -177,6 +178,15 @@ def test_histograms_are_told_apart_by_hatching_and_curves_by_line_style() -> Non
 
 
 # --- what the figures show --------------------------------------------------------------------
+
+
+def test_a_line_of_several_values_is_their_mean_and_their_range_is_shaded():
+    x, several = [0.01, 0.1, 1.0], np.array([[0.0, 0.2], [0.4, 0.6], [0.9, 1.0]])
+    axes = plots.line_chart(x, {"some": several}, x_label="", y_label="", log_x=True).axes[0]
+    assert axes.lines[0].get_ydata().tolist() == pytest.approx([0.1, 0.5, 0.95])
+    (band,) = axes.collections
+    assert band.get_paths()[0].get_extents().intervaly.tolist() == pytest.approx([0, 1])
+    assert [label.get_text() for label in axes.get_xticklabels()] == ["0.01", "0.1", "1"]
 
 
 def test_a_histogram_is_a_density_whatever_the_size_of_the_group() -> None:
@@ -404,6 +414,14 @@ def test_a_mean_on_a_logarithmic_axis_is_the_middle_of_what_is_seen() -> None:
         ),
         (lambda: plots.roc_curves({}), "detectors is empty"),
         (lambda: plots.line_chart([0], {}, x_label="", y_label=""), "lines is empty"),
+        (
+            lambda: plots.line_chart([1, 2], {"a": [1, 2, 3, 4]}, x_label="", y_label=""),
+            r"line 'a' has shape \(4,\), expected \(2,\)",
+        ),
+        (
+            lambda: plots.line_chart([0, 1], {"a": [1, 2]}, x_label="", y_label="", log_x=True),
+            "log_x needs places above 0",
+        ),
         (lambda: plots.learning_curves({"a": {"loss": []}}), "fit the detector"),
         (lambda: plots.latent_maps({"a": POINTS[:3]}, GROUPS), r"\(41, 2\)"),
         (lambda: plots.umap_coordinates(POINTS[:3]), "N above 15"),
@@ -478,6 +496,7 @@ class UMAP:
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("call", "works"),
     [

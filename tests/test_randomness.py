@@ -91,6 +91,7 @@ def test_the_global_generators_are_left_alone(what):
     assert global_states() == before
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("pretrain_epochs", [0, 1])
 def test_sixty_seeds_on_four_threads_give_the_bits_that_they_give_one_after_another(
     pretrain_epochs,

@@ -69,6 +69,7 @@ def test_every_subcommand_takes_what_is_shown():
             pytest.fail(f"{page}: badsad_lib {arguments}")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["README.md", "book/intro.md"])
 def test_the_lines_of_python_run(name, capsys, monkeypatch):
     """With fewer images and one epoch: what they print are shares, and their differences."""

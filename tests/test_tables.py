@@ -37,6 +37,7 @@ def test_a_page_shows_the_committed_results(page):
     assert tables.filled(TEXTS[page]) == TEXTS[page]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("table", "file", "column"),
     [

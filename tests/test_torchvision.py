@@ -10,6 +10,8 @@ import torch
 
 from badsad_lib import _torchvision
 
+pytestmark = pytest.mark.slow
+
 REPOSITORY = Path(__file__).resolve().parents[1]
 
 

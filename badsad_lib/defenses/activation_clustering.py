@@ -66,7 +66,7 @@ class ActivationClustering:
         count = min(self.components, *vectors.shape)
         points = PCA(count, svd_solver="full").fit_transform(vectors)
         # scikit-learn takes seeds of 32 bits.
-        groups = KMeans(2, n_init=10, random_state=self.seed % 2**32).fit(points)
+        groups = KMeans(2, n_init=10, random_state=self.seed).fit(points)
         sizes = np.bincount(groups.labels_, minlength=2)
         self.smaller_share_ = float(sizes.min() / sizes.sum())
         self.silhouette_ = float(silhouette_score(points, groups.labels_))

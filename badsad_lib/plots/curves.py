@@ -72,10 +72,13 @@ def line_chart(
     mark_label: str = "threshold",
     title: str = "",
     y_limits: tuple[float, float] | None = None,
+    log_x: bool = False,
 ) -> Figure:
     """Several quantities against one: each line (N,) over ``x`` (N,).
 
-    ``mark`` draws a vertical line at one place, named ``mark_label``.
+    A line (N, K) is drawn as the mean of its K values, and their range is shaded. ``mark`` draws
+    a vertical line at one place, named ``mark_label``. ``log_x`` puts a factor of ten at equal
+    lengths, for ``x`` above 0, and labels the places themselves.
     """
     check_some(lines, "lines")
     places = check_values(x, "x")
@@ -84,16 +87,32 @@ def line_chart(
         styles = styles_of(lines)
         for name, values in lines.items():
             style = styles[name]
+            several = np.asarray(values, dtype=np.float64)
+            if several.ndim not in (1, 2) or len(several) != len(places):
+                raise ValueError(
+                    f"line {name!r} has shape {several.shape}, expected ({len(places)},) as x, or "
+                    f"({len(places)}, K) with K values at each place"
+                )
+            several = several.reshape(len(places), -1)
             axes.plot(
                 places,
-                np.asarray(values, dtype=np.float64),
+                several.mean(axis=1),
                 label=name,
                 color=style.color,
                 linestyle=style.line,
                 linewidth=2,
             )
+            if several.shape[1] > 1:
+                low, high = several.min(axis=1), several.max(axis=1)
+                axes.fill_between(places, low, high, color=style.color, alpha=0.15, linewidth=0)
         if mark is not None:
             axes.axvline(mark, color=INK, linewidth=1, label=mark_label)
+        if log_x:
+            if places.min() <= 0:
+                raise ValueError(f"x begins at {places.min():g}; log_x needs places above 0")
+            axes.set_xscale("log")
+            axes.set_xticks(places, [f"{place:g}" for place in places])
+            axes.minorticks_off()
         axes.set(xlabel=x_label, ylabel=y_label, title=title)
         if y_limits is not None:
             axes.set_ylim(*y_limits)

@@ -42,6 +42,7 @@ def fitted():
     return tiny.fit(to_uint8(noise((80, 1, 28, 28))), labels)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("epsilon", [8 / 255, 0.1])
 def test_a_pattern_against_a_detector_lowers_its_scores_and_leaves_it_alone(fitted, epsilon):
     images = to_uint8(noise((20, 1, 28, 28), seed=9))

@@ -22,6 +22,8 @@ from badsad_lib.attacks import BadSAD, DataPoisoning
 from badsad_lib.report import BackdoorReport, backdoor_report
 from badsad_lib.triggers import Blend, Border, Patch, Sinusoid, Universal, Warp
 
+pytestmark = pytest.mark.slow
+
 BRIEF = {"epochs": 1, "pretrain_epochs": 0, "device": "cpu"}
 QUICK = ["--data", "mnist", "--epochs", "1", "--pretrain-epochs", "0", "--device", "cpu"]
 OPTIONS = ["--normal-class", "3", "--known-anomaly-classes", "5", "8", "--seed", "4",

@@ -214,6 +214,7 @@ def test_a_defense_keeps_its_stated_false_alarm_rate(name, victim):
     assert fitted(name, victim).flags(passing(victim)[1]).mean() <= 0.05 + 2 * 0.02
 
 
+@pytest.mark.slow
 def test_strip_lays_over_what_turns_normal_images_into_anomalies():
     """Black images change nothing, so none of them is chosen."""
     split = shipped.split()

@@ -36,6 +36,7 @@ def test_every_image_has_two_colors_of_its_own():
     assert not torch.equal(colorize(gray, seed=1), colorize(gray))
 
 
+@pytest.mark.slow
 def test_a_data_set_keeps_its_classes():
     gray = datasets.load("fashion_mnist")
     color = colorized(gray)

@@ -7,7 +7,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 import badsad_lib
+
+pytestmark = pytest.mark.slow
 
 RUNS = """
 import pickle
