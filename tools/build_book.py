@@ -83,7 +83,8 @@ def build(root: Path = ROOT) -> int:
     site_tables.write(root)
     jupyter_book = str(Path(sys.executable).with_name("jupyter-book"))
     command = [jupyter_book, "build", ".", "-W", "-n", "--keep-going", "--all", "-q"]
-    status = subprocess.run(command, cwd=root, check=False).returncode
+    own = {"PYTHONPATH": str(ROOT)}  # for the extensions in tools/
+    status = subprocess.run(command, cwd=root, env=os.environ | own, check=False).returncode
     if status:
         print("The book was not built: see the warnings above, each counts.", file=sys.stderr)
         return status

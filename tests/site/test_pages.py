@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 from dataclasses import dataclass, field
+from html import unescape
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -126,6 +127,16 @@ def lychee(root: Path, pages: list[Path]) -> subprocess.CompletedProcess[str]:
     command = [program, "--offline", "--include-fragments", "--no-progress"]
     command += ["--root-dir", str(root), *map(str, pages)]
     return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def test_signatures_name_types_and_not_the_rules_that_check_them() -> None:
+    page = (HTML / "book" / "api.html").read_text(encoding="utf-8")
+    signatures = re.findall(r'<dt class="sig .*?</dt>', page, re.DOTALL)
+    text = unescape(re.sub(r"<[^>]+>", "", "".join(signatures)))
+    assert "labeled_anomaly_ratio: float = 0.05" in text
+    assert "tolerance: float = 0.01" in text  # FinePruning's, which Sphinx shows as written
+    for rule in ("Annotated", "_rules", ": Seed", ": Count", ": Positive"):
+        assert rule not in text
 
 
 def test_every_link_leads_somewhere() -> None:
