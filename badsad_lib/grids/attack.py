@@ -24,7 +24,7 @@ Another table is another entry of :data:`TABLES`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -101,12 +101,12 @@ class Task:
         self.kept = None if kept is None else Path(kept)
         where = ("data", "subset", "known", "normal_class", "epochs", "seed", "network")
         self.where = {k: setting[k] for k in where if k in setting}
-        data = load(setting["data"], setting["subset"])
-        next_class = (setting["normal_class"] + 1) % len(data.class_names)
+        self.data = load(setting["data"], setting["subset"])
+        self.next_class = (setting["normal_class"] + 1) % len(self.data.class_names)
         self.split = splits.one_vs_rest(
-            data,
+            self.data,
             setting["normal_class"],
-            known_anomaly_classes=[next_class] if setting["known"] == "next" else None,
+            known_anomaly_classes=[self.next_class] if setting["known"] == "next" else None,
             seed=setting["seed"],
         )
         network = setting.get("network", "auto")
@@ -122,18 +122,25 @@ class Task:
             return None
         return self.kept / f"{run_key({**self.where, 'what': what})}.safetensors"
 
-    def clean(self) -> DeepSAD:
-        """Return the clean twin."""
-        path = self._path("clean")
+    def detector(self, what: str, make: Callable[[], DeepSAD]) -> DeepSAD:
+        """Return the detector that is kept under a name, or make it and leave it there."""
+        path = self._path(what)
         if path is not None and path.exists():
             return DeepSAD.load(path)
-        detector = DeepSAD(**self.plain.get_params())
-        detector.fit(
-            self.split.train_images, self.split.train_labels, initial_state=self.initial_state
-        )
+        detector = make()
         if path is not None:
             detector.save(path)
         return detector
+
+    def clean(self) -> DeepSAD:
+        """Return the clean twin."""
+        given = self.split.train_images, self.split.train_labels
+        return self.detector(
+            "clean",
+            lambda: DeepSAD(**self.plain.get_params()).fit(
+                *given, initial_state=self.initial_state
+            ),
+        )
 
     def victim(self, **changes: Any) -> tuple[DeepSAD, Trigger]:
         """Return the victim of the row's attack (or a changed row's) and the trigger to use."""
