@@ -101,7 +101,11 @@ def init_center(latents: Tensor, eps: float = 0.1) -> Tensor:
 
 
 class ExtraLoss(Protocol):
-    """What may be added to every training step of :meth:`DeepSAD.fit`."""
+    """What may be added to every training step of :meth:`DeepSAD.fit`.
+
+    One that has a method ``begin(encoder, center)`` as well is handed both before the first step:
+    what looks at more than the latents of its views needs the network that is being trained.
+    """
 
     def views(self, step: int) -> Tensor:
         """Float images (M, C, H, W) in [0, 1] that join the batch; M may be 0."""
@@ -591,6 +595,8 @@ class DeepSAD:
         losses: list[float] = []
         step = 0
         encoder.train()
+        if (begin := getattr(extra_loss, "begin", None)) is not None:
+            begin(encoder, center)
         for _ in (bar := self._epochs(epochs, "training")):
             total = torch.zeros((), device=center.device)
             for index in _batches(len(pixels), self.batch_size, generator):

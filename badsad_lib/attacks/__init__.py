@@ -1,6 +1,6 @@
 """Attacks on DeepSAD: clean-label poisoning, and BadSAD with its two phases.
 
-Attackers who know a defense are in :mod:`badsad_lib.attacks.adaptive`, the one module here
+Attackers who know a defense are in :mod:`badsad_lib.attacks.adaptive`, the one package here
 that knows a defense.
 """
 
@@ -12,7 +12,7 @@ from badsad_lib.attacks.losses import (
     concentration_loss,
     contrast_loss,
 )
-from badsad_lib.attacks.protocols import Adaptation, Attack
+from badsad_lib.attacks.protocols import Adaptation, Attack, ViewChange
 
 __all__ = [
     "ALIGNMENTS",
@@ -20,6 +20,7 @@ __all__ = [
     "Attack",
     "BadSAD",
     "DataPoisoning",
+    "ViewChange",
     "alignment_loss",
     "concentration_loss",
     "contrast_loss",

@@ -28,8 +28,8 @@ from badsad_lib.attacks.losses import (
     contrast_loss,
 )
 from badsad_lib.attacks.poisoning import choose_bases, poison
-from badsad_lib.attacks.protocols import Adaptation
-from badsad_lib.deepsad import DeepSAD
+from badsad_lib.attacks.protocols import Adaptation, ViewChange
+from badsad_lib.deepsad import DeepSAD, ExtraLoss
 from badsad_lib.images import check_images, check_semi_labels, to_float
 from badsad_lib.triggers import Trigger, Universal, apply_trigger, check_effect, check_trigger
 
@@ -127,8 +127,8 @@ class BadSAD:
         steps the trigger itself. What is faint is found while it is strong. The poisoned
         training images always carry the trigger itself.
     adaptation
-        Changes the views, against a defense that the attacker knows
-        (:mod:`badsad_lib.attacks.adaptive`).
+        What is changed against a defense that the attacker knows
+        (:mod:`badsad_lib.attacks.adaptive`); a function changes the views alone.
     seed
         Fixes which images are poisoned and how views are drawn.
     """
@@ -144,7 +144,7 @@ class BadSAD:
     views: Annotated[int, Whole(2)] = 32
     fade: Annotated[float, Between(1)] = 1.0
     seed: Seed = 0
-    adaptation: Adaptation | None = None
+    adaptation: Adaptation | ViewChange | None = None
 
     def __post_init__(self) -> None:
         check_trigger(self.trigger)
@@ -154,8 +154,13 @@ class BadSAD:
         if not (self.adaptation is None or callable(self.adaptation)):
             raise TypeError(f"adaptation must be callable or None, got {self.adaptation!r}")
         if not self.contrast_weight:
-            # Both change the views that contrast pushes out, and without it there are none.
-            for name in ("decoys", "adaptation"):
+            # These change the views that contrast pushes out, and without it there are none.
+            needing = (
+                ["decoys"]
+                if not getattr(self.adaptation, "needs_contrast", True)
+                else ["decoys", "adaptation"]
+            )
+            for name in needing:
                 if getattr(self, name):
                     raise ValueError(
                         f"{name}={getattr(self, name)!r} needs a contrast_weight above 0, got 0: "
@@ -231,19 +236,25 @@ class BadSAD:
         if initial_state is None:
             initial_state = DeepSAD(**detector.get_params()).pretrain(images)
 
+        adaptation = self.adaptation if isinstance(self.adaptation, Adaptation) else Adaptation()
+
         def train(training_images: Tensor, trigger: Trigger | LearnedPattern) -> DeepSAD:
             victim = DeepSAD(**detector.get_params())
-            extra_loss = LatentManipulation(self, bases, trigger, victim.steps(len(images)))
+            loss: ExtraLoss = LatentManipulation(self, bases, trigger, victim.steps(len(images)))
+            loss = adaptation.around(loss, to_float(training_images), semi_labels, self.seed)
             return victim.fit(
-                training_images, semi_labels, extra_loss=extra_loss, initial_state=initial_state
+                training_images, semi_labels, extra_loss=loss, initial_state=initial_state
             )
 
         self.trigger_ = self.trigger
         if isinstance(self.trigger, Universal) and searching:
-            pattern = LearnedPattern(bases.shape[1:], self.trigger.epsilon, self.seed)
-            train(images, pattern)
-            self.trigger_ = pattern.found()
+            found = adaptation.pattern(detector, images, semi_labels, self.trigger.epsilon)
+            if found is None:
+                pattern = LearnedPattern(bases.shape[1:], self.trigger.epsilon, self.seed)
+                train(images, pattern)
+                found = pattern.found()
+            self.trigger_ = found
         self.poisoned_ = poison(
             images, semi_labels, self.trigger_, poison_rate=self.poison_rate, seed=self.seed
         )
-        return train(self.poisoned_.images, self.trigger_)
+        return adaptation.delivered(train(self.poisoned_.images, self.trigger_))

@@ -8,6 +8,7 @@ tells how much of the effect needs no backdoor.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
@@ -57,7 +58,7 @@ class LearnedPattern:
 
 @checked
 def optimize_against(
-    detector: DeepSAD,
+    detector: DeepSAD | Sequence[DeepSAD],
     images: Tensor,
     *,
     epsilon: Share = 8 / 255,
@@ -75,22 +76,27 @@ def optimize_against(
     Parameters
     ----------
     detector
-        Fitted, left unchanged.
+        Fitted, left unchanged. Of several, the mean over them is lowered.
     images
         Anomalies to be hidden, (N, C, H, W); never test images.
     epsilon, steps, batch_size, seed
         Bound on any pixel's change; number of steps; images a step; which start.
     """
-    if not detector.is_fitted:
+    detectors = [detector] if isinstance(detector, DeepSAD) else list(detector)
+    if not detectors or not all(each.is_fitted for each in detectors):
         raise RuntimeError("the detector is not fitted: call fit before optimize_against")
     bases = to_float(check_images(images))
     pattern = LearnedPattern(bases.shape[1:], epsilon, seed)
     generator = torch.Generator().manual_seed(seed + 1)
     for step in range(steps):
         pick = torch.randint(len(bases), (batch_size,), generator=generator)
-        latents = detector.encoder_(pattern(bases[pick]).to(detector.center_))
+        views = pattern(bases[pick])
         # The logarithm weighs near and far anomalies alike.
-        loss = anomaly_score(latents, detector.center_).log().mean()
+        losses = [
+            anomaly_score(each.encoder_(views.to(each.center_)), each.center_).log().mean()
+            for each in detectors
+        ]
+        loss = torch.stack(losses).mean()
         (pattern.pattern.grad,) = torch.autograd.grad(loss, pattern.pattern)
         pattern.learn(share=(1 - step / steps) / 10)
     return pattern.found()

@@ -3,17 +3,61 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 import torch
 from torch import Tensor
 
 from badsad_lib.attacks.poisoning import PoisonedSet
-from badsad_lib.deepsad import DeepSAD
-from badsad_lib.triggers import Trigger
+from badsad_lib.deepsad import DeepSAD, ExtraLoss
+from badsad_lib.triggers import Trigger, Universal
 
-Adaptation = Callable[[Tensor, Tensor, torch.Generator], tuple[Tensor, Tensor]]
+ViewChange = Callable[[Tensor, Tensor, torch.Generator], tuple[Tensor, Tensor]]
 """Maps triggered views and those that are pushed out, (N, C, H, W) each, to changed ones."""
+
+
+class Adaptation:
+    """What an attacker changes who knows a defense; nothing, where a method is not overridden.
+
+    Calling it changes the views of each training step, as any :data:`ViewChange` does.
+    """
+
+    told: ClassVar[str] = "nothing"
+    """What the attacker has to know of the defense, and what not."""
+    needs_contrast: ClassVar[bool] = True
+    """Whether it changes views that contrast pushes out."""
+
+    def __call__(
+        self, triggered: Tensor, plain: Tensor, generator: torch.Generator
+    ) -> tuple[Tensor, Tensor]:
+        """Return changed views of both kinds."""
+        return triggered, plain
+
+    def around(
+        self, extra_loss: ExtraLoss, images: Tensor, semi_labels: Tensor, seed: int
+    ) -> ExtraLoss:
+        """Return an extra loss around the attack's own.
+
+        Parameters
+        ----------
+        extra_loss
+            Its views are triggered ones, then, with contrast, as many that are pushed out.
+        images, semi_labels
+            The training set, float (N, C, H, W) in [0, 1] and (N,).
+        seed
+            The attack's.
+        """
+        return extra_loss
+
+    def pattern(
+        self, detector: DeepSAD, images: Tensor, semi_labels: Tensor, epsilon: float
+    ) -> Universal | None:
+        """Return a pattern for a trigger that has none, or None: it is learned in training."""
+        return None
+
+    def delivered(self, victim: DeepSAD) -> DeepSAD:
+        """Return what is handed over in place of the trained victim."""
+        return victim
 
 
 class Attack(Protocol):

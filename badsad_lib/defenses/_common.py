@@ -148,8 +148,8 @@ def fresh_encoder(detector: DeepSAD, seed: int) -> Encoder:
     return make_encoder(detector.network_, torch.Generator().manual_seed(seed + OWN_STREAM))
 
 
-def standardized(encoder: Encoder) -> dict[str, Tensor]:
-    """Return an encoder's state with each filter before a normalization at the length of a new one.
+def standardized(encoder: Encoder, length: float = NEW_LENGTH) -> dict[str, Tensor]:
+    """Return an encoder's state, each filter before a normalization at the length of a new one.
 
     The function stays the same: the normalizations, which are scaled as well, divide by whatever
     length a filter has. Without this an attacker multiplies the filters by a hundred, at no cost,
@@ -162,7 +162,7 @@ def standardized(encoder: Encoder) -> dict[str, Tensor]:
     # A normalization follows all weights but the last.
     *inner, _ = (name for name, _ in encoder.named_parameters())
     for name, mean, variance in zip(inner, means, variances, strict=True):
-        scale = NEW_LENGTH / state[name].flatten(1).norm(dim=1).clamp_min(1e-12)
+        scale = length / state[name].flatten(1).norm(dim=1).clamp_min(1e-12)
         state[name] *= scale.view(-1, *[1] * (state[name].ndim - 1))
         state[mean] *= scale
         state[variance] *= scale**2

@@ -36,11 +36,13 @@ from badsad_lib.deepsad import DeepSAD
 from badsad_lib.experiments import cached, run_key
 from badsad_lib.grids.color import colorized
 from badsad_lib.report import backdoor_report, measure, perturbation_asr
-from badsad_lib.triggers import KINDS, Sinusoid, Trigger, Universal
+from badsad_lib.triggers import KINDS, Blend, Sinusoid, Trigger, Universal
 
 TRIGGERS: dict[str, Trigger] = {
     **{name: kind() for name, kind in KINDS.items()},
     "sinusoid 40/255": Sinusoid(amplitude=40 / 255),
+    "blend 0.3": Blend(alpha=0.3),
+    "universal 32/255": Universal(epsilon=32 / 255),
 }
 # The victim of the trigger on the right is the sham twin of the one on the left.
 SHAM = {"patch": "blend", "blend": "patch", "sinusoid": "patch", "universal": "patch"}
@@ -73,11 +75,12 @@ def attack_for(setting: dict[str, Any], trigger: Trigger) -> Attack:
     method, rate, seed = setting["method"], setting["poison_rate"], setting["seed"]
     if method == "data only":
         return DataPoisoning(trigger, rate, randomize=setting["randomize"], seed=seed)
-    if not method.startswith("extended"):
+    if method.startswith("extended"):
+        attack = replace(BadSAD.extended(trigger, rate, seed), **WITHOUT.get(method, {}))
+    else:
         named = {name: setting[name] for name in SWITCHES if name in setting}
         parts = BadSAD(trigger, rate, randomize=setting["randomize"], seed=seed)
-        return replace(parts, **{**PARTS.get(method, {}), **named})
-    attack = replace(BadSAD.extended(trigger, rate, seed), **WITHOUT.get(method, {}))
+        attack = replace(parts, **{**PARTS.get(method, {}), **named})
     name = setting.get("adaptation", "none")
     return replace(attack, adaptation=None if name == "none" else ADAPTATIONS[name])
 

@@ -34,7 +34,6 @@ import numpy as np
 from torch import Tensor
 
 from badsad_lib import defenses, metrics, report, splits
-from badsad_lib.attacks.adaptive import ADAPTATIONS
 from badsad_lib.attacks.poisoning import poison
 from badsad_lib.deepsad import DeepSAD
 from badsad_lib.grids import attack
@@ -68,12 +67,14 @@ DEFENSES: dict[str, tuple[str, ...]] = {
 }
 CLASSES = (0, 1, 2, 4, 9)
 TRIGGERS = ("patch", "blend", "sinusoid", "universal")
+# Attackers who know what stands in these tables (badsad_lib.attacks.adaptive.ADAPTATIONS).
+GUARDS = ("purification", "strip", "search")
 # What was done to the detector: nothing, or a method under a trigger.
 VICTIMS = (
     {"method": "clean", "trigger": "patch"},
     {"method": "data only", "trigger": "patch"},
     *({"method": "extended", "trigger": trigger} for trigger in TRIGGERS),
-    *({"method": "extended", "trigger": "patch", "adaptation": name} for name in ADAPTATIONS),
+    *({"method": "extended", "trigger": "patch", "adaptation": name} for name in GUARDS),
 )
 
 

@@ -1,14 +1,9 @@
-"""Attackers who know a defense: what they add to the views that BadSAD trains on.
-
-Each is an ``adaptation`` of :class:`~badsad_lib.attacks.BadSAD`. A defense that was only
-tried on attackers who do not know it has not been tried (Carlini et al., "On Evaluating
-Adversarial Robustness", arXiv 1902.06705). Both are this project's.
-"""
+"""Against guards and searches, by changed views alone."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -19,13 +14,15 @@ from badsad_lib.defenses import PURIFIERS
 
 
 @dataclass(frozen=True)
-class SurvivePurification:
+class SurvivePurification(Adaptation):
     """Against :class:`~badsad_lib.defenses.Purification`: the trigger is to survive it.
 
     Three quarters of the triggered views, and of those pushed out, are seen through a
     purifier. So what its suspicion measures, the score of a purified triggered image, is
     part of the objective.
     """
+
+    told: ClassVar[str] = "the purifiers"
 
     def __call__(
         self, triggered: Tensor, plain: Tensor, generator: torch.Generator
@@ -51,13 +48,15 @@ def _check_range(adaptation: NearMisses | SurviveStrip) -> None:
 
 
 @dataclass(frozen=True)
-class NearMisses:
+class NearMisses(Adaptation):
     """Against a search for the trigger: nothing but the whole trigger opens the door.
 
     Trigger inversion and unlearning search by small steps, each a little better than the last.
     Here the last quarter of the views that are pushed out carries a part of the trigger: weaker,
     or with pixels left out. So there is no way to it by small steps.
     """
+
+    told: ClassVar[str] = "that the buyer searches by gradients"
 
     weakest: Gray = 0.2
     strongest: Gray = 0.8
@@ -81,7 +80,7 @@ class NearMisses:
 
 
 @dataclass(frozen=True)
-class SurviveStrip:
+class SurviveStrip(Adaptation):
     """Against :class:`~badsad_lib.defenses.Strip`: an overlay turns the trigger's meaning around.
 
     STRIP suspects images whose score stays low when an anomaly is laid over them. So an eighth of
@@ -90,6 +89,8 @@ class SurviveStrip:
     objective, for triggered images and for the normal ones they are compared with. The attacker
     needs no anomaly for it, scrambled normal images stand in.
     """
+
+    told: ClassVar[str] = "how overlays are made; not the buyer's anomalies"
 
     weakest: Gray = 0.5
     strongest: Gray = 1.0
@@ -113,11 +114,3 @@ class SurviveStrip:
         weight = self.weakest + (self.strongest - self.weakest) * weight
         chosen = torch.randperm(len(others), generator=generator)[:n].to(others.device)
         return (images + weight.to(images) * others[chosen]).clamp(0, 1)
-
-
-ADAPTATIONS: Mapping[str, Adaptation] = {
-    "purification": SurvivePurification(),
-    "strip": SurviveStrip(),
-    "search": NearMisses(),
-}
-"""By what they are made against."""
