@@ -30,7 +30,7 @@ RESULTS = {PoisonedSet, Split}  # what comes out, and is made by the library alo
 def modules():
     yield from (splits, triggers)
     for package in (badsad_lib.attacks, badsad_lib.defenses):
-        for info in pkgutil.iter_modules(package.__path__, f"{package.__name__}."):
+        for info in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
             yield importlib.import_module(info.name)
 
 
@@ -56,6 +56,7 @@ INNER = {
     "defenses._common.check_inputs",
     "defenses._common.check_given",
     "defenses._common.fresh_encoder",
+    "defenses._common.standardized",
     "defenses._common.tuned",
     "defenses.fine_pruning.silence",
     "defenses.purification.shrunk",
