@@ -10,6 +10,9 @@ from __future__ import annotations
 import re
 from typing import Any, get_args
 
+# Autodoc copies the annotations of a base into the classes that it documents, where their names
+# mean nothing. What is made while a module is imported must be made before that.
+import badsad_lib.grids.defense  # noqa: F401
 from badsad_lib import _rules
 
 # Up to the end of the rule's call, which is the end of the annotation as well.
