@@ -53,6 +53,18 @@ VICTIMS: tuple[dict[str, Any], ...] = (
     {"trigger": "universal"},
     {"trigger": "warp"},
 )
+# Attackers who know a defense, each with a trigger that suits what it does.
+ATTACKERS: tuple[dict[str, Any], ...] = (
+    {"trigger": "border", "adaptation": "inspections"},
+    {"trigger": "blend 0.3", "adaptation": "inspections"},
+    {"trigger": "border", "adaptation": "shrink and perturb"},
+    {"trigger": "border", "adaptation": "high learning rate"},
+    {"trigger": "universal 32/255", "adaptation": "second opinion"},
+    {"trigger": "patch", "adaptation": "learning rate"},
+    {"trigger": "patch", "adaptation": "batch statistics"},
+    {"trigger": "border", "adaptation": "relative search"},
+    {"trigger": "patch", "adaptation": "search"},
+)
 CLASSES = (2, 3, 6, 8, 0)
 
 

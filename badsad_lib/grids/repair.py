@@ -111,7 +111,7 @@ def settings(
     *,
     seeds: Iterable[int] = (0,),
     classes: Iterable[int] = buyer.CLASSES,
-    victims: Iterable[dict[str, Any]] = (buyer.CLEAN, *buyer.VICTIMS),
+    victims: Iterable[dict[str, Any]] = (buyer.CLEAN, *buyer.VICTIMS, *buyer.ATTACKERS),
     regimes: Iterable[str] = buyer.REGIMES,
 ) -> list[dict[str, Any]]:
     """List the runs, regime by regime and victim by victim."""
