@@ -6,7 +6,17 @@ from pathlib import Path
 
 import pandas as pd
 
-from badsad_lib.grids import attack, attack_search, defense, detector, detector_choice, latents
+from badsad_lib.grids import (
+    attack,
+    attack_search,
+    crossing,
+    defense,
+    detector,
+    detector_choice,
+    inspection,
+    latents,
+    repair,
+)
 
 RESULTS = Path(__file__).parent.parent / "benchmarks" / "results"
 
@@ -21,6 +31,13 @@ ATTACK_TABLES = sorted(
 DEFENSE_TABLES = [f"defense_{table}" for table in defense.DEFENSES]
 
 
+BUYER_GRIDS = {
+    name: grid
+    for name, grid in {"repair": repair, "inspection": inspection, "crossing": crossing}.items()
+    if (RESULTS / f"{name}.csv").exists()
+}
+
+
 def asked(table: str) -> list[dict]:
     """Settings of the runs that a committed table may hold."""
     if table in ATTACK_TABLES:
@@ -29,6 +46,8 @@ def asked(table: str) -> list[dict]:
     if table in DEFENSE_TABLES:
         seeds = committed(table)["seed"].nunique()
         return defense.settings(table.removeprefix("defense_"), seeds=seeds)
+    if table in BUYER_GRIDS:
+        return BUYER_GRIDS[table].settings(seeds=(0, 1))
     return {
         "detector": detector.settings(seeds=3),
         "detector_choice": detector_choice.settings(),

@@ -15,7 +15,7 @@ from badsad_lib import datasets
 from badsad_lib.course import shipped
 from badsad_lib.experiments import run_key
 from badsad_lib.grids import attack, attack_search, defense, detector, latents
-from tests.results import ATTACK_TABLES, DEFENSE_TABLES, asked, committed
+from tests.results import ATTACK_TABLES, BUYER_GRIDS, DEFENSE_TABLES, asked, committed
 
 
 @pytest.mark.slow
@@ -121,6 +121,30 @@ def test_a_row_of_a_defense_table_can_be_had_again(table, kept):
     (setting,) = pd.DataFrame(asked(table)).merge(pd.DataFrame([about])).to_dict("records")
     (row,) = committed(table).merge(pd.DataFrame([about])).to_dict("records")
     assert defense.run(setting, kept=kept)[measured] == pytest.approx(row[measured], abs=band)
+
+
+# Of the tables of what a buyer can do: which row, and what of it.
+BUYERS_AGAIN = {
+    "repair": (
+        {"method": "clean", "regime": "150 + 80", "defense": "shrink and perturb"},
+        "auroc",
+        0.01,
+    ),
+    "inspection": ({"method": "clean", "statistic": "batch statistics"}, "value", 0.02),
+    "crossing": ({"trusted": 50, "anomalies": 20}, "own_auroc", 0.02),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.trial
+@pytest.mark.parametrize("table", BUYER_GRIDS)
+def test_a_row_of_a_buyers_table_can_be_had_again(table, kept):
+    about, measured, band = BUYERS_AGAIN[table]
+    about = about | {"data": "fashion_mnist", "normal_class": 3, "seed": 0}
+    (row,) = committed(table).merge(pd.DataFrame([about])).to_dict("records")
+    (setting,) = (s for s in asked(table) if run_key(s) == row["run"])
+    again = BUYER_GRIDS[table].run(setting, kept=kept)
+    assert again[measured] == pytest.approx(row[measured], abs=band)
 
 
 @pytest.mark.slow
