@@ -16,6 +16,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 import attack_tables as attacks
 import basic_tables as basic
+import buyer_tables as buyer
 import defense_tables as defenses
 from cells import RESULTS
 from values import VALUES
@@ -41,6 +42,7 @@ TABLES: dict[str, Callable[[Path], str]] = {
     "model": defenses.model_table,
     "repairs": defenses.repairs_table,
     "repairs_cost": defenses.repairs_cost_table,
+    "buyer": buyer.buyer_table,
 }
 TABLE = re.compile(r"(<!-- table:(\w+) -->\n).*?(<!-- /table:\2 -->)", re.DOTALL)
 VALUE = re.compile(r"(<!--=([^>]+?)-->).*?(<!--/-->)", re.DOTALL)

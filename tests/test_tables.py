@@ -60,6 +60,7 @@ def test_a_page_shows_the_committed_results(page):
         ("model", "defense_model", "size"),
         ("repairs", "defense_repair", "asr_after"),
         ("repairs_cost", "defense_repair", "detection_rate_after"),
+        ("buyer", "repair", "asr_at_99"),
     ],
 )
 def test_a_changed_result_would_change_its_table(tmp_path, monkeypatch, table, file, column):

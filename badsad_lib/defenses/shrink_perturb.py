@@ -44,8 +44,11 @@ class ShrinkPerturb(WeightRepair):
 
     A filter's length is nothing to it: it is standardized before the mixing.
 
-    **Where it fails.** Not measured yet: with few anomalies or few kinds of them, where it refuses,
-    and against an attacker who trains for it.
+    **Where it fails.** Against a border in some normal classes, at a threshold that few normals
+    exceed: much of it is left at the 0.99 quantile where little is at 0.95. Part of that is
+    natural, and it adds to it: a clean detector comes out of it more open to a border than it
+    went in (``benchmarks/results/repair.csv``, classes 0 and 8). With few anomalies, or few kinds
+    of them, it refuses.
 
     Parameters
     ----------

@@ -131,6 +131,7 @@ def settings(
         for victim in victims
         for normal_class in classes
         for defense in names
+        if defense != "clean twin" or victim.get("method") != "clean"  # it is one
     ]
 
 
@@ -146,12 +147,14 @@ def excess(frame: pd.DataFrame) -> pd.DataFrame:
     frame[about] = frame[about].astype(str)
     asr = [f"asr_at_{100 * q:.0f}" for q in QUANTILES]
 
-    def of(defense: str, columns: list[str], by: list[str]) -> pd.DataFrame:
-        rows = frame[frame["defense"] == defense].set_index(by)[columns]
+    def of(chosen: pd.Series, columns: list[str], by: list[str]) -> pd.DataFrame:
+        rows = frame[chosen].set_index(by)[columns]
         return rows.reindex(pd.MultiIndex.from_frame(frame[by])).set_axis(frame.index)
 
-    twin, own = of("clean twin", asr, about), of("own", asr, [*about, "regime"])
-    before = of("none", ["auroc", "detection_rate"], about)
+    as_it_is = frame["defense"] == "none"
+    is_twin = (frame["defense"] == "clean twin") | as_it_is & (frame["method"] == "clean")
+    twin, own = of(is_twin, asr, about), of(frame["defense"] == "own", asr, [*about, "regime"])
+    before = of(as_it_is, ["auroc", "detection_rate"], about)
     for column in asr:
         natural = np.fmax(twin[column], own[column])
         name = column.replace("asr", "excess")
