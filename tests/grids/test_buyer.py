@@ -149,6 +149,14 @@ def test_excess_is_above_clean_twin_and_own_detector_of_the_same_victim_and_regi
     assert first["auroc_loss"]["150 + 80", "shrink and perturb"] == pytest.approx(0.02)
 
 
+def test_a_clean_detector_as_it_is_is_its_own_twin():
+    frame = rows_of_repairs().query("defense != 'clean twin'").assign(method="clean")
+    frame.loc[frame["defense"] == "none", "asr_at_95"] = 0.4
+    found = repair.excess(frame).set_index(["regime", "defense"])["excess_at_95"]
+    assert found["nothing", "none"] == 0
+    assert found["150 + 80", "shrink and perturb"] == pytest.approx(0.1)
+
+
 def test_a_clean_detector_is_judged_by_others_than_its_own_group():
     def row(method, value, normal_class=0, data="fashion_mnist", trigger="border"):
         return {
