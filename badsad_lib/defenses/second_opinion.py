@@ -32,9 +32,9 @@ class SecondOpinion:
 
     **Where it fails.** It flags what either flags, so at a given rate of false alarms each of the
     two has a higher threshold than alone; against a trigger that opens the delivered detector it
-    is about as strong as one's own. So what fools both passes: a border at the 0.99 quantile, on
-    some normal classes (``benchmarks/results/repair.csv``). On healthy detectors it cost no AUROC
-    there.
+    is no stronger than one's own at its higher threshold. So a border passes in part at the 0.99
+    quantile, on some normal classes or where one's own had 20 images of each kind
+    (``benchmarks/results/repair.csv``). On healthy detectors it cost little or no AUROC there.
 
     Parameters
     ----------
