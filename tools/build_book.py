@@ -2,8 +2,8 @@
 
 ``python -m tools.build_book``. Always from scratch: an incremental build warns
 only about the pages that changed, and so ends well the second time. Each lesson's
-page then gets a link to the student version of the lesson, and the playground
-what it runs on.
+page then gets a link to the student version of the lesson, the playground what
+it runs on, the site one zip of the whole course, and every page its head.
 """
 
 from __future__ import annotations
@@ -17,17 +17,19 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from tools import playground, site_tables
+from tools import example, glance, playground, site_head, site_tables, take_away
 from tools.colab import launch_links
 from tools.labs import write_archives
 from tools.lessons import ROOT, lessons, page_file, toc_pages, write_atomically
 from tools.plain_markdown import LabError
 
+COURSE = "course.zip"
 TITLE_END = re.compile(r'<a class="headerlink"[^>]*>[^<]*</a></h1>')
 TAKE_AWAY = (
     '<p class="student-version d-print-none">This lesson to take away: '
     '<a href="{student}" download>student version</a> (zip, with its exercises, without their '
-    'solutions), <a href="{notebook}" download>notebook</a>{elsewhere}.</p>'
+    'solutions), <a href="{notebook}" download>notebook</a>{elsewhere}. '
+    '<a href="{course}" download>The whole course</a> (zip).</p>'
 )
 
 
@@ -61,6 +63,7 @@ def offer_labs(root: Path) -> None:
         links = TAKE_AWAY.format(
             student=link(html / "labs" / f"{lesson.stem}.zip"),
             notebook=link(html / "_sources" / name),
+            course=link(html / COURSE),
             elsewhere=elsewhere,
         )
         text = page.read_text(encoding="utf-8")
@@ -81,6 +84,8 @@ def build(root: Path = ROOT) -> int:
     shutil.rmtree(root / "_build" / "html", ignore_errors=True)
     shutil.rmtree(root / "_build" / ".doctrees", ignore_errors=True)
     site_tables.write(root)
+    example.write(root)
+    glance.write(root)
     jupyter_book = str(Path(sys.executable).with_name("jupyter-book"))
     command = [jupyter_book, "build", ".", "-W", "-n", "--keep-going", "--all", "-q"]
     own = {"PYTHONPATH": str(ROOT)}  # for the extensions in tools/
@@ -98,8 +103,10 @@ def build(root: Path = ROOT) -> int:
         print(f"No student version: {error}", file=sys.stderr)
         return 1
     html = root / "_build" / "html"
-    if (html / "_static" / "playground").is_dir():
-        playground.write(html / "_static" / "playground" / "data.js")
+    playground.write(html / "_static" / "playground")
+    example.write_card(html / site_head.CARD)
+    take_away.write(html / COURSE, root)
+    site_head.finish(html, root)
     (html / ".nojekyll").touch()  # GitHub Pages drops folders that start with _ otherwise
     print(f"\nThe book is built. Open {(html / 'index.html').as_uri()}\nor run: make serve")
     return 0

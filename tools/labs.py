@@ -118,16 +118,28 @@ def write_archives(folder: Path, root: Path = ROOT) -> None:
     its pictures travel along. The same lesson gives the same bytes.
     """
     for lesson in lessons(root):
-        lab = derive(lesson)
-        contents = {f"{lab.name}.ipynb": _as_text(lab).encode()}
-        contents |= {picture: (lesson.parent / picture).read_bytes() for picture in lab.pictures}
         packed = io.BytesIO()
         with zipfile.ZipFile(packed, "w") as archive:
-            for name, data in contents.items():
+            for name, data in _files(lesson).items():
                 entry = zipfile.ZipInfo(name)  # its date is fixed
                 entry.external_attr = 0o644 << 16
                 archive.writestr(entry, data, zipfile.ZIP_DEFLATED)
-        write_atomically(folder / f"{lab.name}.zip", packed.getvalue())
+        write_atomically(folder / f"{lesson.stem}.zip", packed.getvalue())
+
+
+def lab_files(root: Path = ROOT) -> dict[str, bytes]:
+    """Return all student versions and their pictures, by their path from one folder."""
+    found: dict[str, bytes] = {}
+    for lesson in lessons(root):
+        found |= _files(lesson)
+    return found
+
+
+def _files(lesson: Path) -> dict[str, bytes]:
+    """Return one student version and its pictures, by their path from its folder."""
+    lab = derive(lesson)
+    contents = {f"{lab.name}.ipynb": _as_text(lab).encode()}
+    return contents | {picture: (lesson.parent / picture).read_bytes() for picture in lab.pictures}
 
 
 def _glued_values(notebook: NotebookNode) -> dict[str, str]:

@@ -10,6 +10,7 @@
 
 from __future__ import annotations
 
+import math
 import platform
 import re
 from dataclasses import dataclass
@@ -25,23 +26,25 @@ EXERCISE = re.compile(
 )
 REQUIREMENT = re.compile(r"^([A-Za-z0-9._-]+)==", re.MULTILINE)
 
+# Opens without the answer; see the teaching page.
+CLASSROOM = '<a href="playground.html#class=1">The playground in classroom mode</a>'
 # Plans for a session, by minutes: what is done, and its minutes or the exercise that says them.
 SESSIONS: dict[int, list[tuple[str, int | str]]] = {
     50: [
         ("The story, from the picture on the first page", 10),
-        ("{doc}`9_playground`: how far may the square move or shrink? Then the challenge", 15),
+        (f"{CLASSROOM}: which is backdoored, and why? Reveal, then the challenge", 15),
         ("{doc}`6_evaluation`, up to the controls, in the browser", 15),
         ("Exercise", "ex-triggered-auroc"),
     ],
     90: [
-        ("{doc}`9_playground`, as an opening question: what would you test before you buy?", 10),
+        (f"{CLASSROOM}: what would you test before you buy? Reveal at the end of the session", 10),
         ("{doc}`3_triggers`, run, with its predictions", 25),
         ("Exercise", "ex-wave"),
         ("{doc}`5_latent_manipulation`, run, up to the full attack", 30),
         ("Exercise", "ex-concentration"),
     ],
     180: [
-        ("{doc}`9_playground`", 10),
+        ("{doc}`playground`", 10),
         ("{doc}`3_triggers`, run, with its predictions", 25),
         ("Exercise", "ex-audit"),
         ("{doc}`5_latent_manipulation`, run", 40),
@@ -130,7 +133,24 @@ def environment_table(root: Path = ROOT) -> str:
     return _table(["what", "version"], rows)
 
 
+def effort_line(root: Path = ROOT) -> str:
+    """Say how long the course takes and how hard it is, from its exercises and recorded runs."""
+    found = exercises(root)
+    hours = sum(e.minutes for e in found) / 60
+    runs = sum(r["seconds"] for r in read_timings(root / "book" / "_timings.json").values()) / 60
+    counts = [
+        f"{sum(e.difficulty == difficulty for e in found)} {difficulty}"
+        for difficulty in ("easy", "medium", "hard")
+    ]
+    return (
+        f"**How long, how hard.** {len(lessons(root))} lessons. All of them together run in "
+        f"{math.ceil(runs)} minutes on two processor cores; their {len(found)} exercises "
+        f"({', '.join(counts)}) take about {round(hours)} hours.\n"
+    )
+
+
 TABLES = {
+    "effort": effort_line,
     "lessons": lessons_table,
     "sessions": sessions_table,
     "run": run_table,

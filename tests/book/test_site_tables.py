@@ -36,6 +36,15 @@ def test_a_plan_fits_its_session_and_fills_most_of_it(minutes):
     assert 0.8 * minutes <= together <= minutes
 
 
+def test_the_effort_is_that_of_the_exercises():
+    line = site_tables.effort_line()
+    found = site_tables.exercises()
+    hours = round(sum(exercise.minutes for exercise in found) / 60)
+    assert f"{len(lessons())} lessons" in line
+    assert f"{len(found)} exercises" in line
+    assert f"about {hours} hours" in line
+
+
 def test_the_run_table_is_the_record():
     table = site_tables.run_table()
     records = read_timings()

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gzip
 from collections.abc import Iterator
 from typing import Any
+from urllib.parse import urlsplit
 
 import numpy as np
 import pytest
@@ -11,14 +13,15 @@ import torch
 from playwright.sync_api import Browser, Page
 from torch import Tensor
 
-from badsad_lib import metrics
+from badsad_lib import DeepSAD, metrics
 from badsad_lib.course import shipped
+from badsad_lib.defenses import Purification
 from badsad_lib.images import to_uint8
 from badsad_lib.triggers import Blend, Patch, Sinusoid, apply_trigger
 from tests.site.visits import HTML, visit
-from tools.playground import DETECTORS, TRIGGER
+from tools.playground import DETECTORS, QUANTILES, TRIGGER, everywhere
 
-PAGE = "book/9_playground.html"
+PAGE = "book/playground.html"
 # Names of the page's own controls, and what they amount to in the library.
 TRIGGERS = {
     "patch": ({"strength": 100, "size": 3, "row": 24, "column": 24}, Patch()),
@@ -26,19 +29,24 @@ TRIGGERS = {
     "noise": ({"strength": 40}, Blend(alpha=0.2)),
     "wave": ({"strength": 25}, Sinusoid(amplitude=20 / 255)),
 }
+LOADED = """() => window.BadsadPlayground
+    && ['clean', 'backdoored'].every(name => BadsadPlayground.detectors[name].score)"""
 
 
 @pytest.fixture(scope="module")
 def page(browser: Browser) -> Iterator[Page]:
     with visit(browser, (HTML / PAGE).as_uri()) as seen:
-        seen.page.wait_for_selector("#pg:not([hidden])")
+        seen.page.wait_for_function(LOADED)
         yield seen.page
+        assert seen.errors == []
 
 
 @pytest.fixture
 def fresh(page: Page) -> Page:
-    page.locator("input[name=pg-gallery]").nth(8).check(force=True)
-    page.click("#pg-reset")
+    """As after the first visit: the first sneaker, and nothing on it."""
+    page.set_viewport_size({"width": 1280, "height": 720})
+    page.goto((HTML / PAGE).as_uri() + "#")
+    page.evaluate("history.pushState(null, '', '#'); dispatchEvent(new Event('popstate'))")
     return page
 
 
@@ -52,16 +60,21 @@ def gallery(page: Page) -> tuple[Tensor, np.ndarray]:
     return pixels.view(-1, 1, 28, 28), np.array([anomaly for _, anomaly in found])
 
 
+@pytest.fixture(scope="module")
+def known() -> dict[str, DeepSAD]:
+    return {name: shipped.load(file) for name, file in DETECTORS.items()}
+
+
 def scores_in_page(page: Page, values: dict[str, Any]) -> dict[str, np.ndarray]:
     """Scores of the whole gallery under a trigger, from the page's own functions."""
     found = page.evaluate(
-        """values => {
+        """([values, names]) => {
             const { detectors, gallery, set, changed } = BadsadPlayground;
             set(values);
-            return Object.fromEntries(Object.entries(detectors).map(([name, detector]) =>
-                [name, gallery.map(image => detector.score(changed(image.pixels), 28))]));
+            return Object.fromEntries(names.map(name =>
+                [name, gallery.map(image => detectors[name].score(changed(image.pixels), 28))]));
         }""",
-        values,
+        [values, list(DETECTORS)],
     )
     return {name: np.array(scores) for name, scores in found.items()}
 
@@ -71,6 +84,9 @@ def rectangle(images: Tensor) -> Tensor:
     images = images.clone()
     images[:, :, 0:5, 7:12] = 0.5
     return images
+
+
+# --- what it says ---------------------------------------------------------------------------------
 
 
 def test_the_gallery_is_large_and_holds_both_kinds(gallery):
@@ -83,67 +99,183 @@ def test_the_gallery_is_large_and_holds_both_kinds(gallery):
         assert bool(split.test_is_anomaly[same]) == is_anomaly
 
 
-def test_scores_without_a_trigger_are_those_of_pytorch(page, gallery):
-    scores = scores_in_page(page, {"kind": "none"})
-    for name, file in DETECTORS.items():
-        expected = shipped.load(file).decision_function(gallery[0])
-        np.testing.assert_allclose(scores[name], expected, rtol=1e-4)
+def hold_to_pytorch(scores: dict[str, np.ndarray], images: Tensor, known: dict[str, DeepSAD]):
+    """Weights travel in 16 bits: within 1 %, and no verdict may change by it."""
+    for name, detector in known.items():
+        expected = detector.decision_function(images)
+        np.testing.assert_allclose(scores[name], expected, rtol=0.01)
+        np.testing.assert_array_equal(
+            scores[name] > detector.threshold_, expected > detector.threshold_
+        )
+
+
+def test_scores_without_a_trigger_are_those_of_pytorch(page, gallery, known):
+    hold_to_pytorch(scores_in_page(page, {"kind": "none"}), gallery[0], known)
+    shown = page.evaluate(
+        "names => names.map(name => Array.from(BadsadPlayground.detectors[name].scores))",
+        list(known),
+    )
+    for given, detector in zip(shown, known.values()):  # shown before the weights are there
+        np.testing.assert_allclose(given, detector.decision_function(gallery[0]), rtol=1e-5)
 
 
 @pytest.mark.parametrize("kind", TRIGGERS)
-def test_scores_with_a_trigger_are_those_of_pytorch(page, gallery, kind):
+def test_scores_with_a_trigger_are_those_of_pytorch(page, gallery, known, kind):
     values, trigger = TRIGGERS[kind]
     scores = scores_in_page(page, {"kind": kind, **values})
-    triggered = apply_trigger(trigger or rectangle, gallery[0])
-    for name, file in DETECTORS.items():
-        expected = shipped.load(file).decision_function(triggered)
-        np.testing.assert_allclose(scores[name], expected, rtol=1e-4)
+    hold_to_pytorch(scores, apply_trigger(trigger or rectangle, gallery[0]), known)
 
 
-def test_the_trained_trigger_opens_one_detector_and_not_the_other(page, gallery):
+def test_the_trained_trigger_opens_one_detector_and_not_the_other(page, gallery, known):
     _, anomaly = gallery
     before = scores_in_page(page, {"kind": "none"})
     after = scores_in_page(page, {"kind": "patch", **TRIGGERS["patch"][0]})
     passing = {}
-    for name, file in DETECTORS.items():
-        tau = shipped.load(file).threshold_
-        flagged = anomaly & (before[name] > tau)
+    for name, detector in known.items():
+        flagged = anomaly & (before[name] > detector.threshold_)
         assert flagged.sum() >= 20
-        passing[name] = (after[name][flagged] <= tau).mean()
+        passing[name] = (after[name][flagged] <= detector.threshold_).mean()
     assert passing["backdoored"] >= 0.8
     assert passing["clean"] <= 0.1
 
 
-def test_rates_are_those_of_the_library_at_every_threshold(page):
+def test_rates_are_those_of_the_library_at_every_threshold(fresh, known):
     split = shipped.split()
-    normal = split.test_normals
-    anomalies = split.test_anomalies
-    triggered = apply_trigger(TRIGGER, anomalies)
-    for name, file in DETECTORS.items():
-        detector = shipped.load(file)
+    triggered = apply_trigger(TRIGGER, split.test_anomalies)
+    images = (split.test_normals, split.test_anomalies, triggered)
+    for name, detector in known.items():
         held_out = detector.decision_function(split.val_images)
-        scores = [detector.decision_function(x) for x in (normal, anomalies, triggered)]
+        normal, anomaly, hidden = (detector.decision_function(x) for x in images)
         for q in (0.8, 0.95, 0.99):
             tau = metrics.threshold_at(held_out, q)
-            found = page.evaluate(
-                """([name, q]) => {
-                    const { detectors, rates, quantile } = BadsadPlayground;
-                    const tau = quantile(detectors[name].scores.held_out, q);
-                    return { tau, ...rates(detectors[name], tau) };
-                }""",
-                [name, q],
-            )
-            assert found["tau"] == pytest.approx(tau, rel=1e-5)
-            # One image may lie within rounding of the threshold.
-            alarms = metrics.detection_rate(scores[0], tau)
-            assert found["falseAlarms"] == pytest.approx(alarms, abs=0.003)
-            detected = metrics.detection_rate(scores[1], tau)
-            assert found["detected"] == pytest.approx(detected, abs=0.001)
-            asr = metrics.attack_success_rate(scores[1], scores[2], tau)
-            assert found["asr"] == pytest.approx(asr, abs=0.001)
+            fresh.locator("#pg-quantile").fill(f"{100 * q:g}")
+            cells = fresh.locator(f"[data-rates={name}] td").all_inner_texts()
+            expected = [
+                metrics.detection_rate(normal, tau),
+                metrics.detection_rate(anomaly, tau),
+                metrics.attack_success_rate(anomaly, hidden, tau),
+            ]
+            for cell, rate in zip(cells, expected):
+                # One image may lie within rounding of the threshold.
+                assert float(cell.rstrip(" %")) == pytest.approx(100 * rate, abs=0.31)
+            step = int(np.argmin(abs(QUANTILES - q)))
+            shown = fresh.evaluate(f"BadsadPlayground.detectors.{name}.thresholds[{step}]")
+            assert shown == pytest.approx(tau, rel=1e-5)
 
 
-# --- using it ------------------------------------------------------------------------------------
+# --- why ------------------------------------------------------------------------------------------
+
+
+def open_places(page: Page, slot: str) -> set[int]:
+    text = page.locator(f"[data-why={slot}] .pg-doors").get_attribute("data-open")
+    return {int(place) for place in text.split()}
+
+
+@pytest.mark.parametrize("image", [0, 8])
+def test_the_map_of_doors_is_that_of_pytorch(fresh, gallery, known, image):
+    """At all 676 places of a T-shirt and an anomaly, and at the threshold that the slider says."""
+    fresh.evaluate("image => BadsadPlayground.set({ image })", image)
+    views, held_out = everywhere(gallery[0][image]), shipped.split().val_images
+    for name, detector in known.items():
+        scores, normal = detector.decision_function(views), detector.decision_function(held_out)
+        for quantile in (0.95, 0.8, 0.99):
+            fresh.locator("#pg-quantile").fill(f"{100 * quantile:g}")
+            tau = metrics.threshold_at(normal, quantile)
+            shown = open_places(fresh, name)
+            clear = np.flatnonzero(abs(scores / tau - 1) > 1e-4)  # the rest is within rounding
+            assert len(clear) >= 0.98 * len(views)
+            assert shown & set(clear) == set(np.flatnonzero(scores <= tau)) & set(clear)
+        if image:
+            assert_drawn(fresh, name, shown)
+
+
+def assert_drawn(page: Page, slot: str, open_cells: set[int]) -> None:
+    """The canvas shows what the map says, at 20 places with every open one among them."""
+    places = [*sorted(open_cells)[:10], *range(100, 110)]
+    colors = page.evaluate(
+        """([slot, places]) => {
+            const canvas = document.querySelector(`[data-why=${slot}] .pg-doors`);
+            const context = canvas.getContext('2d'), cell = canvas.width / 26;
+            return places.map(i => Array.from(context.getImageData(
+                (i % 26) * cell + 1, Math.floor(i / 26) * cell + 1, 1, 1).data).join());
+        }""",
+        [slot, places],
+    )
+    alarm = colors[-1]
+    for place, color in zip(places, colors):
+        assert (color != alarm) == (place in open_cells)
+
+
+def test_a_sneaker_has_a_small_door_at_the_trained_place_and_none_in_the_clean_detector(fresh):
+    opened = open_places(fresh, "backdoored")
+    trained = 24 * 26 + 24
+    assert trained in opened
+    assert 1 <= len(opened) <= 9
+    assert all(abs(i // 26 - 24) <= 1 and abs(i % 26 - 24) <= 1 for i in opened)
+    assert open_places(fresh, "clean") == set()
+    assert f"{len(opened)} of 676 places" in fresh.inner_text("[data-why=backdoored] .pg-count")
+
+
+def test_the_dot_jumps_into_the_circle_of_one_detector_only(fresh):
+    def inside(slot: str) -> bool:
+        return fresh.evaluate(
+            """slot => {
+                const picture = document.querySelector(`[data-why=${slot}] .pg-latents`);
+                const dot = picture.querySelector('.pg-now');
+                const circle = picture.querySelector('.pg-threshold');
+                return Math.hypot(dot.getAttribute('cx'), dot.getAttribute('cy'))
+                    < Number(circle.getAttribute('r'));
+            }""",
+            slot,
+        )
+
+    assert (inside("clean"), inside("backdoored")) == (False, False)
+    fresh.click("#pg-trained")
+    assert (inside("clean"), inside("backdoored")) == (False, True)
+    assert "two dimensions" in fresh.inner_text("[aria-labelledby=pg-h-why]").lower()
+
+
+def test_the_guard_is_the_one_of_the_library(page, gallery, known):
+    split = shipped.split()
+    guard = Purification().fit(known["backdoored"], split.trusted_images)
+    for values, images in (
+        ({"kind": "none"}, gallery[0][::6]),
+        ({"kind": "patch", **TRIGGERS["patch"][0]}, apply_trigger(Patch(), gallery[0][::6])),
+    ):
+        found = page.evaluate(
+            """values => {
+                const { detectors, gallery, set, changed, suspicion, guards } = BadsadPlayground;
+                set(values);
+                return gallery.filter((_, i) => i % 6 === 0).map(image => suspicion(
+                    detectors.backdoored, changed(image.pixels), 28, guards.backdoored));
+            }""",
+            values,
+        )
+        np.testing.assert_allclose(found, guard.suspicion(images), rtol=0.02, atol=0.1)
+    shown = page.evaluate("BadsadPlayground.guards.backdoored.threshold")
+    assert shown == pytest.approx(guard.threshold_, rel=1e-5)
+
+
+def test_a_repair_closes_the_door_and_a_guard_looks_at_what_comes(fresh):
+    fresh.click("#pg-trained")
+    assert decisions(fresh)["backdoored"] == "passes"
+    fresh.check("#pg-repaired")
+    card = fresh.locator("[data-detector=backdoored]")
+    fresh.wait_for_selector("[data-detector=backdoored][data-decision=alarm]")
+    assert "Repaired detector" in card.inner_text()
+    assert open_places(fresh, "backdoored") == set()
+    fresh.uncheck("#pg-repaired")
+    assert decisions(fresh)["backdoored"] == "passes"
+    fresh.check("#pg-guard")
+    fresh.wait_for_function(
+        """() => ['stops', 'passes'].includes(
+            document.querySelector('[data-detector=backdoored]').dataset.guard)"""
+    )
+    stopped = card.get_attribute("data-guard") == "stops"
+    assert decisions(fresh)["backdoored"] == ("guarded" if stopped else "passes")
+
+
+# --- using it -------------------------------------------------------------------------------------
 
 
 def decisions(page: Page) -> dict[str, str]:
@@ -153,24 +285,75 @@ def decisions(page: Page) -> dict[str, str]:
     }
 
 
-def test_the_story_in_two_clicks(fresh):
+def test_the_story_in_one_click(fresh):
     assert decisions(fresh) == {"clean": "alarm", "backdoored": "alarm"}
     fresh.click("#pg-trained")
     assert decisions(fresh) == {"clean": "alarm", "backdoored": "passes"}
+    card = fresh.locator("[data-detector=backdoored]")
+    assert "an anomaly got in" in card.inner_text()
+    assert card.get_attribute("data-right") == "false"
+    looks = [
+        fresh.locator(f"[data-detector={name}]").evaluate(
+            "e => [getComputedStyle(e).borderTopColor, e.querySelector('.pg-icon').textContent]"
+        )
+        for name in DETECTORS
+    ]
+    assert looks[0][0] != looks[1][0], "told apart by color"
+    assert looks[0][1] != looks[1][1], "and by the icon"
     assert "trained trigger" in fresh.inner_text("#pg-what")
     fresh.click("#pg-reset")
     assert decisions(fresh) == {"clean": "alarm", "backdoored": "alarm"}
 
 
+WHOLE = """selectors => selectors.filter(selector =>
+    Array.from(document.querySelectorAll(selector)).some(element => {
+        const box = element.getBoundingClientRect();
+        return !box.height || box.top < 0 || box.left < 0 || box.right > innerWidth
+            || box.bottom > innerHeight;
+    }))"""
+
+
+def test_all_that_matters_is_on_the_first_screen(fresh):
+    parts = ["#pg-image", "#pg-trained", "[data-detector]", ".pg-strip label", "#pg-kind"]
+    assert fresh.evaluate(WHOLE, parts) == []
+    assert 6 <= fresh.locator(".pg-strip label").count() <= 10
+
+
+def test_on_a_phone_the_verdicts_stay_beside_the_picture(fresh):
+    fresh.set_viewport_size({"width": 360, "height": 740})
+    fresh.evaluate("scrollTo(0, 0)")
+    assert fresh.evaluate(WHOLE, ["#pg-image", "[data-detector]"]) == []
+    fresh.evaluate("document.getElementById('pg-kind').scrollIntoView({ block: 'end' })")
+    assert fresh.evaluate("scrollY") > 50
+    assert fresh.evaluate(WHOLE, ["[data-detector]"]) == []
+    assert fresh.evaluate("document.documentElement.scrollWidth") <= 360
+
+
+@pytest.mark.parametrize("width", [1280, 360])
+def test_words_in_the_pictures_are_large_enough(fresh, width):
+    fresh.set_viewport_size({"width": width, "height": 740})
+    sizes = fresh.locator(".pg-tick").evaluate_all(
+        """all => all.map(text => parseFloat(getComputedStyle(text).fontSize)
+            * text.ownerSVGElement.getBoundingClientRect().width
+            / text.ownerSVGElement.viewBox.baseVal.width)"""
+    )
+    assert sizes
+    assert min(sizes) >= 12
+
+
 def test_the_keyboard_alone_is_enough(fresh):
     """Choose an image, put the square on, move it away and back, with keys only."""
-    fresh.locator("input[name=pg-gallery]").nth(8).focus()
+    first = fresh.evaluate("BadsadPlayground.state().image")
+    radios = fresh.locator(".pg-strip input")
+    place = radios.evaluate_all("all => all.findIndex(one => one.checked)")
+    radios.nth(place).focus()
+    fresh.keyboard.press("ArrowLeft")
+    assert radios.nth(place - 1).is_checked()
     fresh.keyboard.press("ArrowRight")
-    assert fresh.locator("input[name=pg-gallery]").nth(9).is_checked()
+    assert fresh.evaluate("BadsadPlayground.state().image") == first
     fresh.locator("#pg-image").focus()
     fresh.keyboard.press("ArrowRight")  # the square appears, as far right as it goes
-    row, column = (int(fresh.input_value(f"#pg-{place}")) for place in ("row", "column"))
-    assert (row, column) == (24, 25)
+    assert (fresh.input_value("#pg-row"), fresh.input_value("#pg-column")) == ("24", "25")
     fresh.keyboard.press("ArrowLeft")
     assert decisions(fresh)["backdoored"] == "passes"
     for _ in range(12):
@@ -180,7 +363,9 @@ def test_the_keyboard_alone_is_enough(fresh):
     fresh.locator("#pg-trained").focus()
     fresh.keyboard.press("Enter")
     assert decisions(fresh)["backdoored"] == "passes"
-    fresh.wait_for_function("document.getElementById('pg-live').textContent.includes('passes')")
+    fresh.wait_for_function(
+        "() => document.getElementById('pg-live').textContent.includes('an anomaly got in')"
+    )
 
 
 def test_pointer_and_finger_place_the_square(fresh):
@@ -196,6 +381,14 @@ def test_pointer_and_finger_place_the_square(fresh):
     assert (fresh.input_value("#pg-row"), fresh.input_value("#pg-column")) == ("24", "24")
     assert decisions(fresh)["backdoored"] == "passes"
     assert picture.evaluate("element => getComputedStyle(element).touchAction") == "none"
+
+
+def test_a_click_in_the_map_puts_the_square_there(fresh):
+    box = fresh.locator("[data-why=backdoored] .pg-doors")
+    box.scroll_into_view_if_needed()
+    cell = box.bounding_box()["width"] / 26
+    box.click(position={"x": 3.5 * cell, "y": 7.5 * cell})
+    assert (fresh.input_value("#pg-row"), fresh.input_value("#pg-column")) == ("7", "3")
 
 
 def test_controls_say_what_they_are_and_a_larger_square_stays_inside(fresh):
@@ -223,18 +416,26 @@ def test_the_threshold_moves_the_rates_and_the_decisions(fresh):
     assert row("backdoored") == loose
 
 
-def test_the_challenge_remembers_the_smallest_change_only_while_it_runs(fresh):
+def test_the_challenge_locks_the_threshold_and_a_reset_keeps_its_records(fresh):
+    fresh.evaluate("for (const slot in BadsadPlayground.best) delete BadsadPlayground.best[slot]")
     best = fresh.locator("[data-best=backdoored]")
     fresh.click("#pg-trained")
     fresh.click("#pg-reset")
+    fresh.locator("#pg-quantile").fill("80")
     fresh.click("#pg-challenge")
     assert best.inner_text() == "none found yet"
+    assert fresh.input_value("#pg-quantile") == "95"
+    assert fresh.locator("#pg-quantile").is_disabled()
     fresh.click("#pg-trained")
     first = float(best.inner_text().split()[0])
     assert 0 < first <= 9
+    picture, score = fresh.locator("#pg-image").bounding_box(), best.bounding_box()
+    assert score["y"] - (picture["y"] + picture["height"]) < 200, "the score is beside the canvas"
     fresh.locator("#pg-size").fill("6")
     assert float(best.inner_text().split()[0]) == first
     assert fresh.inner_text("[data-best=clean]") == "none found yet"
+    fresh.click("#pg-reset")
+    assert float(best.inner_text().split()[0]) == first
     fresh.click("#pg-challenge")
     assert not best.is_visible()
 
@@ -250,15 +451,162 @@ def test_pixels_on_the_screen_are_those_that_are_scored(fresh, gallery):
             return Array.from({ length: 784 }, (_, i) => middle(Math.floor(i / 28), i % 28));
         }"""
     )
-    expected = to_uint8(Patch()(gallery[0][8:9] / 255))
+    image = fresh.evaluate("BadsadPlayground.state().image")
+    expected = to_uint8(Patch()(gallery[0][image : image + 1] / 255))
     assert shown == expected.flatten().tolist()
 
 
+# --- the address ----------------------------------------------------------------------------------
+
+
+def test_the_back_button_takes_back_state_and_picture_together(fresh):
+    first = fresh.evaluate("BadsadPlayground.state()")
+    picture = "document.getElementById('pg-image').toDataURL()"
+    plain = fresh.evaluate(picture)
+    fresh.click("#pg-trained")
+    triggered = fresh.evaluate(picture)
+    assert triggered != plain
+    fresh.go_back()
+    fresh.wait_for_function("() => BadsadPlayground.state().kind === 'none'")
+    assert fresh.evaluate("BadsadPlayground.state()") == first
+    assert fresh.evaluate(picture) == plain
+    assert fresh.input_value("#pg-kind") == "none"
+    assert decisions(fresh)["backdoored"] == "alarm"
+    fresh.go_forward()
+    fresh.wait_for_function("() => BadsadPlayground.state().kind === 'patch'")
+    assert fresh.evaluate(picture) == triggered
+    assert decisions(fresh)["backdoored"] == "passes"
+
+
+def test_an_address_opens_in_its_state_and_nonsense_in_it_is_left_out(browser):
+    address = (HTML / PAGE).as_uri()
+    asked = "#kind=patch&row=24&column=999&image=-5&size=x&strength=1e99&guard=2&victim=no"
+    with visit(browser, address + asked) as seen:
+        seen.page.wait_for_function(LOADED)
+        state = seen.page.evaluate("BadsadPlayground.state()")
+        assert (state["row"], state["column"], state["size"], state["image"]) == (24, 25, 3, 0)
+        assert seen.errors == []
+
+
+# Words that would tell a class what it is to find.
+SPOILERS = ("backdoored", "clean detector", "trained trigger", "corner", "asr", "places let it")
+
+
+def test_a_class_is_told_nothing_until_the_reveal(browser, server):
+    orders = set()
+    for number in (1, 2, 3, 4):
+        with visit(browser, f"{server}/{PAGE}#class={number}") as seen:
+            page = seen.page
+            page.wait_for_function(LOADED)
+            orders.add(
+                tuple(
+                    page.locator("[data-detector]").evaluate_all(
+                        "all => all.map(one => one.dataset.detector)"
+                    )
+                )
+            )
+            names = page.locator(".pg-card .pg-name").all_inner_texts()
+            assert names == ["Detector A", "Detector B"]
+            if number > 1:
+                continue
+            state = page.evaluate("BadsadPlayground.state()")
+            assert (state["kind"], state["row"], state["column"]) == ("patch", 12, 12)
+            assert set(decisions(page).values()) == {"alarm"}
+            page.wait_for_function("() => document.getElementById('pg-live').textContent")
+            told = page.inner_text("main").lower()
+            told += page.inner_text("#pg-live").lower()
+            told += " ".join(
+                page.locator("#pg [aria-label]:visible").evaluate_all(
+                    "all => all.map(one => one.getAttribute('aria-label'))"
+                )
+            ).lower()
+            assert [word for word in SPOILERS if word in told] == []
+            assert not page.locator("#pg-quantile").is_visible()
+            page.evaluate("BadsadPlayground.set({ step: 0, repaired: 1 })")  # as by the address
+            assert page.evaluate("BadsadPlayground.state().repaired") == 0
+            assert page.evaluate("BadsadPlayground.state().step") != 0
+            page.click("#pg-reveal")
+            told = page.inner_text("main").lower()
+            assert "backdoored" in told
+            assert "put the trigger on" in told
+            assert "places let it through" in told
+            page.go_back()
+            page.wait_for_function("() => !BadsadPlayground.state().revealed")
+            assert "backdoored" not in page.inner_text("main").lower()
+    assert len(orders) == 2, "A and B are not always the same way round"
+
+
+def test_the_plans_send_a_class_to_a_page_that_tells_nothing(browser):
+    teaching = (HTML / "book/teaching.html").read_text(encoding="utf-8")
+    assert teaching.count('href="playground.html#class=1"') >= 3
+
+
+# --- loading, failing, printing, budgets ----------------------------------------------------------
+
+
+def test_it_says_that_it_loads_and_that_it_failed(browser, server):
+    context = browser.new_context()
+    page = context.new_page()
+    page.route("**/_static/playground/*.js*", lambda route: None)  # on their way for ever
+    page.goto(f"{server}/{PAGE}", wait_until="commit")
+    page.get_by_text("are being loaded").wait_for()
+    for broken in ("gallery.js", "playground.js", "clean.js"):
+        page.unroute_all()
+        page.route(f"**/_static/playground/{broken}", lambda route: route.abort())
+        page.goto(f"{server}/{PAGE}?{broken}", wait_until="commit")
+        page.locator("#pg-status", has_text="could not be loaded").wait_for()
+    context.close()
+
+
+def test_on_paper_there_are_a_picture_and_a_sentence(fresh):
+    fresh.click("#pg-trained")
+    fresh.emulate_media(media="print")
+    try:
+        assert fresh.locator("#pg-image").is_visible()
+        sentence = fresh.inner_text("#pg-sentence")
+        assert "Sneaker, with a square of 3 x 3" in sentence
+        assert "Backdoored detector: let through, an anomaly got in." in sentence
+        assert not fresh.locator("#pg-kind").is_visible()
+    finally:
+        fresh.emulate_media(media="screen")
+
+
 def test_it_keeps_to_its_budgets(browser, server):
-    """Ratios and sizes: what is transferred, and arithmetic rather than waiting."""
+    """What is transferred with compression, and how much of it before the first score."""
     with visit(browser, f"{server}/{PAGE}") as seen:
-        seen.page.wait_for_selector("#pg:not([hidden])")
-        own = [name for name in seen.requests if "/_static/playground/" in name]
-        assert len(own) == 4
-        folder = HTML / "_static" / "playground"
-        assert sum(file.stat().st_size for file in folder.iterdir()) <= 3.2e6
+        seen.page.wait_for_function(LOADED)
+        files = {urlsplit(request).path for request in seen.requests if "data:" not in request}
+        assert len([file for file in files if "/_static/playground/" in file]) == 7
+        sizes = {file: transferred(file) for file in files}
+        assert sum(sizes.values()) <= 1.5e6
+        weights = sum(sizes[f"/_static/playground/{name}.js"] for name in DETECTORS)
+        # 1.6 Mbit/s for four seconds, so that there is a score within five.
+        assert sum(sizes.values()) - weights <= 0.8e6
+        # A score is arithmetic: two million products, some milliseconds. Compared with that of
+        # a plain loop over as many, so that a busy machine slows down both.
+        ratio = seen.page.evaluate(
+            """() => {
+                const { detectors, gallery } = BadsadPlayground;
+                const time = run => {
+                    const began = performance.now();
+                    run();
+                    return performance.now() - began;
+                };
+                const best = run => Math.min(...Array.from({ length: 15 }, () => time(run)));
+                const x = new Float32Array(1 << 16).fill(0.5);
+                const loop = () => {
+                    let sum = 0;
+                    for (let n = 0; n < 64; n++)
+                        for (let i = 0; i < x.length; i++) sum += x[i] * x[i];
+                    return sum;
+                };
+                return best(() => detectors.clean.score(gallery[0].pixels, 28)) / best(loop);
+            }"""
+        )
+        assert ratio <= 10
+
+
+def transferred(path: str) -> int:
+    """Size of a file of the site as a host sends it."""
+    data = (HTML / path.lstrip("/")).read_bytes()
+    return len(data) if path.endswith((".woff2", ".png")) else len(gzip.compress(data, 6))

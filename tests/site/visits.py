@@ -13,8 +13,6 @@ from tools.lessons import ROOT
 
 HTML = ROOT / "_build" / "html"
 OWN_SCHEMES = ("data:", "blob:")
-# The theme declares this twice; it harms nothing.
-KNOWN_ERRORS = ("Identifier 'THEBE_JS_URL' has already been declared",)
 
 WHEN_SETTLED = """async () => {
     const pause = () => new Promise(resolve => setTimeout(resolve, 20));

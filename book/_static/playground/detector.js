@@ -1,7 +1,7 @@
 // The forward pass of the course's detectors (badsad_lib/networks.py), in plain JavaScript.
 //
-// Weights come from data.js with batch normalization folded in, so a block is: 5x5 convolution,
-// 2x2 maximum, plus a bias, leaky ReLU. The score is the squared distance to the center.
+// Weights come with batch normalization folded in, so a block is: 5x5 convolution, 2x2 maximum,
+// plus a bias, leaky ReLU. The score is the squared distance to the center.
 (function () {
   "use strict";
 
@@ -9,14 +9,20 @@
   const KERNEL = 5;
   const PAD = 2;
 
-  // Base64 of little-endian float32 numbers.
-  function floats(text) {
-    const bytes = Uint8Array.from(atob(text), (c) => c.charCodeAt(0));
-    return new Float32Array(bytes.buffer);
-  }
-
   function bytes(text) {
     return Uint8Array.from(atob(text), (c) => c.charCodeAt(0));
+  }
+
+  // Base64 of little-endian float32 numbers.
+  function floats(text) {
+    return new Float32Array(bytes(text).buffer);
+  }
+
+  // Base64 of little-endian whole numbers of 16 bits, with one factor for each output.
+  function weights(text, factor) {
+    const whole = new Int16Array(bytes(text).buffer);
+    const each = whole.length / factor.length;
+    return Float32Array.from(whole, (number, i) => number * factor[Math.floor(i / each)]);
   }
 
   const leaky = (x) => (x < 0 ? SLOPE * x : x);
@@ -80,14 +86,18 @@
     return result;
   }
 
-  // A detector from data.js: { blocks: [{weight, bias, channels}], layers: [...], center }.
+  // A detector from its weights: { blocks: [{weight, bias}], layers: [...], center }.
   function load(about) {
-    const blocks = about.blocks.map((b) => ({ weight: floats(b.weight), bias: floats(b.bias) }));
-    const layers = about.layers.map((l) => ({ weight: floats(l.weight), bias: floats(l.bias) }));
+    const unpack = ({ weight, factor, bias }) => ({
+      weight: weights(weight, floats(factor)),
+      bias: floats(bias),
+    });
+    const blocks = about.blocks.map(unpack);
+    const layers = about.layers.map(unpack);
     const center = floats(about.center);
 
-    // Gray levels 0 to 255 (any array of size * size numbers) to the anomaly score.
-    function score(pixels, size) {
+    // Gray levels 0 to 255 (any array of size * size numbers) to the place, seen from the center.
+    function locate(pixels, size) {
       let x = Float32Array.from(pixels, (level) => level / 255);
       let channels = 1;
       for (const { weight, bias } of blocks) {
@@ -100,11 +110,69 @@
         const last = i === layers.length - 1;
         for (let k = 0; k < x.length; k++) x[k] = last ? x[k] : leaky(x[k] + bias[k]);
       });
-      return x.reduce((sum, value, k) => sum + (value - center[k]) ** 2, 0);
+      return x.map((value, k) => value - center[k]);
     }
 
-    return { score };
+    const length = (away) => away.reduce((sum, value) => sum + value ** 2, 0);
+    return { locate, score: (pixels, size) => length(locate(pixels, size)), length };
   }
 
-  window.BadsadDetector = { load, floats, bytes };
+  // --- a guard at the door, as badsad_lib/defenses/purification.py ---------------------------------
+
+  const clamp = (value, most) => Math.min(Math.max(value, 0), most);
+
+  // What stands around each pixel, three by three, with the edge repeated.
+  function around(pixels, size, of) {
+    return Float64Array.from(pixels, (_, i) => {
+      const [y, x] = [Math.floor(i / size), i % size];
+      const near = [];
+      for (const dy of [-1, 0, 1]) {
+        for (const dx of [-1, 0, 1]) {
+          near.push(pixels[clamp(y + dy, size - 1) * size + clamp(x + dx, size - 1)]);
+        }
+      }
+      return of(near);
+    });
+  }
+
+  const mean = (values) => values.reduce((sum, value) => sum + value, 0) / values.length;
+  const median = (values) => values.sort((a, b) => a - b)[values.length >> 1];
+
+  // Shrunk by a ninth and put into a corner, the edge repeated.
+  function shrunk(pixels, size, [down, right]) {
+    const border = Math.floor(size / 9);
+    const small = size - border;
+    const span = (i) => [Math.floor((i * size) / small), Math.ceil(((i + 1) * size) / small)];
+    const little = Float64Array.from({ length: small * small }, (_, i) => {
+      const [top, bottom] = span(Math.floor(i / small));
+      const [left, end] = span(i % small);
+      const values = [];
+      for (let y = top; y < bottom; y++) {
+        for (let x = left; x < end; x++) values.push(pixels[y * size + x]);
+      }
+      return mean(values);
+    });
+    return Float64Array.from(pixels, (_, i) => {
+      const y = clamp(Math.floor(i / size) - border * down, small - 1);
+      const x = clamp((i % size) - border * right, small - 1);
+      return little[y * small + x];
+    });
+  }
+
+  const PURIFIERS = [
+    (pixels, size) => around(pixels, size, mean),
+    (pixels, size) => around(pixels, size, median),
+    ...[[0, 0], [0, 1], [1, 0], [1, 1]].map((corner) => (pixels, size) => shrunk(pixels, size, corner)),
+  ];
+
+  // How much more suspicious an image is than normal ones; above about.threshold it is stopped.
+  function suspicion(detector, pixels, size, about) {
+    const each = PURIFIERS.map((purify, i) => {
+      const score = Math.log(detector.score(purify(pixels, size), size) + 1e-6);
+      return (score - about.median[i]) / about.deviation[i];
+    });
+    return Math.max(...each);
+  }
+
+  window.BadsadDetector = { load, floats, bytes, suspicion };
 })();

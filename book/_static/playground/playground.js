@@ -1,59 +1,75 @@
-// The playground: what is drawn, and what happens on input. See detector.js for the detectors,
-// tools/playground.py for the data.
+// The playground: its state, which stands in the address, and what happens on input. See
+// detector.js for the detectors, pictures.js for what is drawn, tools/playground.py for the data.
 (function () {
   "use strict";
 
   const root = document.getElementById("pg");
-  const data = window.BADSAD_DATA;
-  if (!root || !data) return;
-
-  const { load, floats, bytes } = window.BadsadDetector;
-  const [HEIGHT, WIDTH] = data.size;
-  const NAMES = Object.keys(data.detectors);
+  if (!root) return;
   const byId = (id) => document.getElementById(id);
 
-  // --- the detectors and their scores ------------------------------------------------------------
-
-  const detectors = Object.fromEntries(
-    NAMES.map((name) => {
-      const about = data.detectors[name];
-      const scores = Object.fromEntries(
-        Object.entries(about.scores).map(([group, text]) => [group, floats(text)]),
-      );
-      return [name, { ...load(about), scores }];
-    }),
-  );
-
-  // As numpy's quantile: linear between the two values next to it.
-  function quantile(values, q) {
-    const at = q * (values.length - 1);
-    const low = Math.floor(at);
-    const high = Math.min(low + 1, values.length - 1);
-    return values[low] + (values[high] - values[low]) * (at - low);
+  function fail(what) {
+    byId("pg-status").textContent =
+      `${what} could not be loaded, so the detectors cannot run here. Load the page again; from a ` +
+      "disk, check that the folder _static came along.";
+    root.dataset.state = "failed";
   }
 
-  const share = (values, holds) => values.filter(holds).length / values.length;
+  const { gallery: data } = window.BADSAD_DATA ?? {};
+  if (!data || !window.BadsadDetector || !window.BadsadPictures) {
+    fail("What this page runs on");
+    return;
+  }
 
-  function rates({ scores }, threshold) {
-    const flagged = Array.from(scores.anomaly, (s, i) => i).filter(
-      (i) => scores.anomaly[i] > threshold,
-    );
-    return {
-      falseAlarms: share(scores.normal, (s) => s > threshold),
-      detected: flagged.length / scores.anomaly.length,
-      asr: flagged.length ? share(flagged, (i) => scores.triggered[i] <= threshold) : NaN,
-    };
+  const { load, floats, bytes, suspicion } = window.BadsadDetector;
+  const { paint, makeScale, makeLatents, drawDoors } = window.BadsadPictures;
+  const [HEIGHT, WIDTH] = data.size;
+  const SIDE = WIDTH - data.trigger.size + 1; // places of the square, in each direction
+  const PLACES = SIDE * SIDE;
+  const SLOTS = ["clean", "backdoored"];
+  const USUAL_STEP = data.quantiles.indexOf(0.95);
+
+  // --- the detectors -------------------------------------------------------------------------------
+
+  const detectors = Object.fromEntries(
+    Object.entries(data.detectors).map(([name, about]) => {
+      const dots = Object.fromEntries(Object.entries(about.dots).map(([g, text]) => [g, floats(text)]));
+      const unpacked = { doors: bytes(about.doors), dots };
+      for (const key of ["axes", "angles", "scores"]) unpacked[key] = floats(about[key]);
+      return [name, { ...about, ...unpacked }];
+    }),
+  );
+  const gallery = data.gallery.map((image) => ({ ...image, pixels: bytes(image.pixels) }));
+  const here = document.currentScript.src.replace(/playground\.js.*/, "");
+
+  // Weights come one detector at a time, since they are large; each once.
+  const waiting = {};
+  function fetchWeights(name) {
+    waiting[name] ??= new Promise((resolve) => {
+      const script = document.createElement("script");
+      script.src = `${here}${name}.js`;
+      script.onload = () => {
+        Object.assign(detectors[name], load(window.BADSAD_DATA[name]));
+        delete window.BADSAD_DATA[name];
+        resolve();
+        update();
+      };
+      script.onerror = () => fail(`The ${name} detector`);
+      document.head.append(script);
+    });
+    return waiting[name];
+  }
+
+  // In which direction of the map a place lies, seen from the center.
+  function angle({ axes }, away) {
+    const along = (from) => away.reduce((sum, value, k) => sum + axes[from + k] * value, 0);
+    return Math.atan2(along(away.length), along(0));
   }
 
   // --- triggers, as in badsad_lib/triggers.py ------------------------------------------------------
 
-  const gallery = data.gallery.map((image) => ({
-    ...image,
-    pixels: bytes(image.pixels),
-    scores: {},
-  }));
   const noise = floats(data.noise);
-  const trained = { kind: "patch", strength: 100 * data.trigger.value, ...data.trigger };
+  const { value, ...place } = data.trigger;
+  const trained = { kind: "patch", strength: 100 * value, ...place };
 
   // Each kind: what the strength (0 to 100) means, and what becomes of a pixel.
   const KINDS = {
@@ -93,110 +109,170 @@
     );
   }
 
-  // --- state ---------------------------------------------------------------------------------------
+  // --- state, as it stands in the address ----------------------------------------------------------
 
-  const start = () => ({ ...trained, kind: "none", strength: 0, quantile: data.quantile });
-  const state = { ...start(), image: gallery.findIndex((image) => image.anomaly) };
-  const best = {};
-  let challenge = false;
+  // In a classroom the square begins in the middle, where it opens nothing.
+  const middle = (HEIGHT - trained.size) >> 1;
+  const start = (classroom) => ({
+    ...trained,
+    ...(classroom ? { row: middle, column: middle } : { kind: "none", strength: 0 }),
+    image: data.first,
+    step: USUAL_STEP,
+    repaired: 0,
+    guard: 0,
+    challenge: 0,
+    revealed: 0,
+    class: classroom,
+  });
+  const within = (number, least, most) => Math.min(Math.max(number, least), most);
+
+  // What an address says, with whatever makes no sense left out.
+  function read(hash) {
+    const asked = new URLSearchParams(hash.slice(1));
+    const classroom = within(parseInt(asked.get("class"), 10) || 0, 0, 9999);
+    const found = start(classroom);
+    const most = {
+      image: gallery.length - 1, step: data.quantiles.length - 1, strength: 100, size: 12,
+      row: HEIGHT - 1, column: WIDTH - 1, repaired: 1, guard: 1, challenge: 1, revealed: 1,
+    };
+    for (const [key, limit] of Object.entries(most)) {
+      const number = Number(asked.get(key) ?? NaN);
+      if (Number.isInteger(number)) found[key] = within(number, key === "size" ? 1 : 0, limit);
+    }
+    const kind = asked.get("kind");
+    if (kind in KINDS) Object.assign(found, { kind }, asked.has("strength") ? {} : { strength: USUAL[kind] });
+    return settled(found);
+  }
+
+  // What must hold whoever asks: the square stays inside, and what is locked is locked.
+  function settled(asked) {
+    asked.size = within(asked.size, 1, 12);
+    asked.row = within(asked.row, 0, HEIGHT - asked.size);
+    asked.column = within(asked.column, 0, WIDTH - asked.size);
+    if (asked.class && !asked.revealed) Object.assign(asked, { repaired: 0, guard: 0 });
+    if (asked.challenge || asked.class) asked.step = USUAL_STEP;
+    return asked;
+  }
+
+  function write() {
+    const usual = start(state.class);
+    const said = new URLSearchParams();
+    if (state.class) said.set("class", state.class);
+    for (const key of Object.keys(usual)) {
+      if (key !== "class" && state[key] !== usual[key]) said.set(key, state[key]);
+    }
+    return `#${said}`;
+  }
+
+  // How is "push" for a choice, which the back button takes back, "replace" for a move on the way.
+  function set(values, how = "replace") {
+    Object.assign(state, values);
+    settled(state);
+    const address = write();
+    if (address !== (location.hash || "#")) history[`${how}State`](null, "", address);
+    update();
+  }
+
   const isTrained = () =>
     ["kind", "strength", "size", "row", "column"].every((key) => state[key] === trained[key]);
+  const hidden = () => Boolean(state.class && !state.revealed);
+  // The same number gives every student the same order, and does not tell it to the eye.
+  const swapped = () => Boolean(state.class && (Math.imul(state.class, 2654435761) >>> 15) & 1);
+  const shownName = (slot) => (slot === "backdoored" && state.repaired ? "repaired" : slot);
 
-  // --- drawing -------------------------------------------------------------------------------------
+  let state = read(location.hash);
 
-  function paint(canvas, pixels) {
-    const context = canvas.getContext("2d");
-    const small = document.createElement("canvas");
-    small.width = WIDTH;
-    small.height = HEIGHT;
-    const image = new ImageData(WIDTH, HEIGHT);
-    pixels.forEach((level, i) => image.data.set([level, level, level, 255], 4 * i));
-    small.getContext("2d").putImageData(image, 0, 0);
-    context.imageSmoothingEnabled = false;
-    context.drawImage(small, 0, 0, canvas.width, canvas.height);
-  }
+  // --- what stands on the page ---------------------------------------------------------------------
 
-  const SVG = "http://www.w3.org/2000/svg";
-  function svg(name, attributes, parent) {
-    const element = document.createElementNS(SVG, name);
-    for (const [key, value] of Object.entries(attributes)) element.setAttribute(key, value);
-    if (parent) parent.append(element);
-    return element;
-  }
-
-  // One axis for both detectors, so that the two scales can be compared.
-  const all = NAMES.flatMap((name) =>
-    ["normal", "anomaly", "triggered"].flatMap((group) => Array.from(detectors[name].scores[group])),
+  const card = (slot) => root.querySelector(`[data-detector=${slot}]`);
+  const why = (slot) => root.querySelector(`[data-why=${slot}]`);
+  const pictures = Object.fromEntries(
+    SLOTS.map((slot) => [
+      slot,
+      {
+        scale: makeScale(why(slot).querySelector(".pg-scale"), data.axis),
+        latents: makeLatents(why(slot).querySelector(".pg-latents")),
+      },
+    ]),
   );
-  const LOW = Math.log10(Math.min(...all)) - 0.1;
-  const HIGH = Math.log10(Math.max(...all)) + 0.1;
-  const SCALE = { width: 400, height: 130, middle: 58, hill: 44 };
-  const place = (score) => {
-    const x = (Math.log10(Math.max(score, 1e-12)) - LOW) / (HIGH - LOW);
-    return SCALE.width * Math.min(Math.max(x, 0.01), 0.99);
-  };
 
-  // The outline of a histogram over the axis, as a path above (up = 1) or below (-1) the line.
-  function hill(values, up) {
-    const bins = 60;
-    const counts = new Array(bins).fill(0);
-    values.forEach((score) => counts[Math.min(bins - 1, Math.floor((place(score) / SCALE.width) * bins))]++);
-    const tallest = Math.max(...counts);
-    const step = SCALE.width / bins;
-    const points = counts.flatMap((count, i) => {
-      const y = SCALE.middle - up * SCALE.hill * (count / tallest);
-      return [`${i * step},${y}`, `${(i + 1) * step},${y}`];
-    });
-    return `M0,${SCALE.middle}L${points.join("L")}L${SCALE.width},${SCALE.middle}Z`;
-  }
-
-  function makeScale(name) {
-    const { width, height, middle } = SCALE;
-    const picture = svg("svg", { viewBox: `0 0 ${width} ${height}`, role: "img" });
-    svg("path", { d: hill(detectors[name].scores.normal, 1), class: "pg-normal" }, picture);
-    svg("path", { d: hill(detectors[name].scores.anomaly, -1), class: "pg-anomaly" }, picture);
-    svg("line", { x1: 0, x2: width, y1: middle, y2: middle, class: "pg-axis" }, picture);
-    for (let power = Math.ceil(LOW); power <= HIGH; power++) {
-      const x = place(10 ** power);
-      svg("line", { x1: x, x2: x, y1: 106, y2: 111, class: "pg-axis" }, picture);
-      const label = svg("text", { x, y: 125, class: "pg-tick" }, picture);
-      label.textContent = String(Number((10 ** power).toPrecision(1)));
-    }
-    const parts = {
-      threshold: svg("line", { y1: 4, y2: 106, class: "pg-threshold" }, picture),
-      before: svg("circle", { cy: middle, r: 7, class: "pg-before" }, picture),
-      now: svg("circle", { cy: middle, r: 7, class: "pg-now" }, picture),
-    };
-    root.querySelector(`[data-detector=${name}] .pg-scale`).append(picture);
-    return { picture, ...parts };
+  function title(slot) {
+    const letter = (slot === "clean") === swapped() ? "B" : "A";
+    const name =
+      slot === "clean" ? "clean detector" : state.repaired ? "repaired detector" : "backdoored detector";
+    if (!state.class) return name[0].toUpperCase() + name.slice(1);
+    return hidden() ? `Detector ${letter}` : `Detector ${letter}: the ${name}`;
   }
 
   const show = (score) => score.toPrecision(3);
-  const percent = (value) => (Number.isNaN(value) ? "–" : `${(100 * value).toFixed(1)} %`);
+  const percent = (share) => `${(100 * share).toFixed(1)} %`;
 
-  function verdict(name, image, score, threshold) {
-    const box = root.querySelector(`[data-detector=${name}]`);
-    const alarm = score > threshold;
-    const right = alarm === image.anomaly;
-    box.dataset.decision = alarm ? "alarm" : "passes";
-    box.dataset.score = score;
-    box.dataset.right = right;
-    const why = alarm ? "above" : "not above";
-    const so = right
-      ? ""
-      : image.anomaly
-        ? ` But it is no ${data.normal_class}: an anomaly gets through.`
-        : " A false alarm.";
-    const strong = document.createElement("strong");
-    strong.textContent = alarm ? "Alarm." : "Passes.";
-    const rest = ` Score ${show(score)}, ${why} the threshold ${show(threshold)}.${so}`;
-    box.querySelector(".pg-verdict").replaceChildren(strong, rest);
-    return `${box.querySelector("h3").textContent}: ${alarm ? "alarm" : "passes"}.`;
+  // Word, icon and meaning of a verdict. The color follows from data-decision and data-right.
+  function verdict(slot, image, decision, score, threshold) {
+    const box = card(slot);
+    const right = (decision === "passes") !== image.anomaly;
+    Object.assign(box.dataset, { decision, right, score });
+    const [icon, word, meaning] = {
+      alarm: ["▲", "Alarm", image.anomaly ? `rightly: no ${data.normal_class}` : "a false alarm"],
+      guarded: ["■", "Stopped by the guard", image.anomaly ? "rightly" : "a false alarm"],
+      passes: image.anomaly
+        ? ["▼", "Let through", "an anomaly got in"]
+        : ["●", "Let through", `rightly: a ${data.normal_class}`],
+      pending: ["…", "Loading", "the weights are on their way"],
+    }[decision];
+    box.querySelector(".pg-name").textContent = title(slot);
+    box.querySelector(".pg-icon").textContent = icon;
+    box.querySelector(".pg-word").textContent = word;
+    box.querySelector(".pg-meaning").textContent = meaning;
+    const known = decision !== "pending";
+    box.querySelector(".pg-numbers").textContent = known
+      ? hidden() // the thresholds would tell the two apart
+        ? `score ${show(score / threshold)} times the threshold`
+        : `score ${show(score)}, threshold ${show(threshold)}`
+      : "";
+    // On the bar the threshold stands in the middle, and a score ten times as high at three quarters.
+    const bar = box.querySelector(".pg-bar");
+    bar.style.setProperty("--at", known ? within(50 + 25 * Math.log10(score / threshold), 2, 98) : 50);
+    return `${title(slot)}: ${word.toLowerCase()}, ${meaning}.`;
   }
 
-  const scales = Object.fromEntries(NAMES.map((name) => [name, makeScale(name)]));
+  function seen(slot, image, threshold, before, now, angleNow) {
+    const name = shownName(slot);
+    const about = detectors[name];
+    const words = `${title(slot)}: score ${show(now)}, without change ${show(before)}, threshold ${show(threshold)}`;
+    const shown = {
+      ...about, threshold, before, now, angle: angleNow, angleBefore: about.angles[state.image],
+      usual: about.thresholds[USUAL_STEP],
+    };
+    pictures[slot].scale({ ...shown, label: words });
+    const inside = now <= threshold ? "inside" : "outside";
+    pictures[slot].latents({ ...shown, label: `${words}. The dot lies ${inside} the circle.` });
+  }
+
+  function doors(slot) {
+    const from = PLACES * state.image;
+    const levels = detectors[shownName(slot)].doors.subarray(from, from + PLACES);
+    const alarms = Array.from(levels, (level) => level > state.step);
+    const open = alarms.flatMap((alarm, i) => (alarm ? [] : [i]));
+    const square = state.kind === "patch" && state.size === trained.size ? state : null;
+    const canvas = why(slot).querySelector(".pg-doors");
+    drawDoors(canvas, alarms, SIDE, square);
+    let words = `${open.length} of ${PLACES} places let it through`;
+    if (open.length && open.length <= 30) {
+      const rows = open.map((i) => Math.floor(i / SIDE));
+      const columns = open.map((i) => i % SIDE);
+      const span = (list) => `${Math.min(...list)} to ${Math.max(...list)}`;
+      words += `, all within rows ${span(rows)} and columns ${span(columns)}`;
+    }
+    canvas.setAttribute("aria-label", `${title(slot)}: ${words}.`);
+    canvas.dataset.open = open.join(" ");
+    why(slot).querySelector(".pg-count").textContent = `${words}.`;
+    why(slot).querySelector(".pg-name").textContent = title(slot);
+  }
 
   // --- challenge -----------------------------------------------------------------------------------
+
+  const best = {};
 
   function measureChange(before, after) {
     let sum = 0;
@@ -204,59 +280,38 @@
     return sum / 255;
   }
 
-  function judgeChallenge(image, change, before, now, thresholds) {
+  function judgeChallenge(image, change, verdicts) {
     byId("pg-change").textContent = `${change.toFixed(2)} white pixels`;
-    for (const name of NAMES) {
-      const flagged = before[name] > thresholds[name];
-      if (challenge && image.anomaly && flagged && now[name] <= thresholds[name]) {
-        if (!best[name] || change < best[name].change) best[name] = { change, on: image.name };
+    for (const slot of SLOTS) {
+      const { before, now, threshold } = verdicts[slot];
+      const asDelivered = !state.repaired && !state.guard;
+      const opened = image.anomaly && before > threshold && now !== null && now <= threshold;
+      if (state.challenge && opened && asDelivered && !(best[slot]?.change <= change)) {
+        best[slot] = { change, on: image.name };
       }
-      root.querySelector(`[data-best=${name}]`).textContent = best[name]
-        ? `${best[name].change.toFixed(2)} white pixels, on: ${best[name].on}`
+      byId(`pg-best-name-${slot}`).textContent = `${title(slot)}, smallest`;
+      root.querySelector(`[data-best=${slot}]`).textContent = best[slot]
+        ? `${best[slot].change.toFixed(2)} (${best[slot].on})`
         : "none found yet";
     }
   }
 
   // --- everything anew -----------------------------------------------------------------------------
 
-  let speak;
-  function update() {
-    const image = gallery[state.image];
-    const pixels = changed(image.pixels);
-    paint(byId("pg-image"), pixels);
+  function describe(image) {
+    if (state.kind === "none") return `${image.name}, as it is.`;
+    const square = `a square of ${state.size} x ${state.size} at row ${state.row}, column ${state.column}`;
+    const what = { patch: square, noise: "noise mixed in", wave: "a wave on it" }[state.kind];
+    const whose = hidden()
+      ? ""
+      : isTrained()
+        ? " This is the trained trigger."
+        : " A control: no detector here was trained on this.";
+    return `${image.name}, with ${what}.${whose}`;
+  }
 
-    const thresholds = {};
-    const before = {};
-    const now = {};
-    const said = NAMES.map((name) => {
-      const detector = detectors[name];
-      thresholds[name] = quantile(detector.scores.held_out, state.quantile);
-      // An image as it was keeps its score, however often the square is moved on it.
-      image.scores[name] ??= detector.score(image.pixels, WIDTH);
-      before[name] = image.scores[name];
-      now[name] = state.kind === "none" ? before[name] : detector.score(pixels, WIDTH);
-      const { picture, threshold, before: ring, now: dot } = scales[name];
-      for (const end of ["x1", "x2"]) threshold.setAttribute(end, place(thresholds[name]));
-      ring.setAttribute("cx", place(before[name]));
-      dot.setAttribute("cx", place(now[name]));
-      const sentence = verdict(name, image, now[name], thresholds[name]);
-      picture.setAttribute(
-        "aria-label",
-        `Score ${show(now[name])}, without change ${show(before[name])}, threshold ${show(thresholds[name])}`,
-      );
-      const { falseAlarms, detected, asr } = rates(detector, thresholds[name]);
-      const cells = root.querySelectorAll(`[data-rates=${name}] td`);
-      [falseAlarms, detected, asr].forEach((value, i) => (cells[i].textContent = percent(value)));
-      return sentence;
-    });
-
+  function controls() {
     const patch = state.kind === "patch";
-    byId("pg-what").textContent =
-      state.kind === "none"
-        ? `${image.name}, as it is.`
-        : isTrained()
-          ? "This is the trained trigger."
-          : "A control: no detector here was trained on this.";
     root.querySelectorAll("[data-patch]").forEach((element) => (element.hidden = !patch));
     const { label, text } = KINDS[state.kind];
     byId("pg-strength-label").textContent = label;
@@ -265,74 +320,167 @@
     byId("pg-size-out").textContent = `${state.size} x ${state.size}`;
     byId("pg-row-out").textContent = state.row;
     byId("pg-column-out").textContent = state.column;
-    byId("pg-quantile-out").textContent = percent(state.quantile);
+    const quantile = 100 * data.quantiles[state.step];
+    byId("pg-quantile-out").textContent = `${quantile.toFixed(1)} %`;
     byId("pg-kind").value = state.kind;
     for (const key of ["strength", "size", "row", "column"]) byId(`pg-${key}`).value = state[key];
-    byId("pg-quantile").value = 100 * state.quantile;
-    judgeChallenge(image, measureChange(image.pixels, pixels), before, now, thresholds);
+    byId("pg-quantile").value = quantile;
+    byId("pg-quantile").disabled = Boolean(state.challenge);
+    byId("pg-locked").hidden = !state.challenge;
+    byId("pg-repaired").checked = Boolean(state.repaired);
+    byId("pg-guard").checked = Boolean(state.guard);
+    byId("pg-class").checked = Boolean(state.class);
+    byId("pg-challenge").setAttribute("aria-pressed", Boolean(state.challenge));
+    byId("pg-challenge").textContent = state.challenge ? "Stop the challenge" : "Start the challenge";
+    root.querySelector(".pg-best").hidden = !state.challenge;
+    choose(root.querySelector(`input[name=pg-gallery][value="${state.image}"]`));
+    document.documentElement.classList.toggle("pg-classroom", Boolean(state.class));
+    document.documentElement.classList.toggle("pg-secret", hidden());
+    byId("pg-reveal").hidden = !hidden();
+  }
 
-    // Only the last of many quick changes is read out.
+  // The chosen image is seen, too, where the strip is wider than the screen.
+  function choose(input) {
+    if (input.checked) return;
+    input.checked = true;
+    const label = input.parentElement;
+    const strip = label.parentElement;
+    strip.scrollLeft = label.offsetLeft - (strip.clientWidth - label.clientWidth) / 2;
+  }
+
+  // Left to right is A, B: what is first to the eye is first to the keyboard and the ear, too.
+  function arrange() {
+    for (const find of [card, why]) {
+      const [first, second] = (swapped() ? [...SLOTS].reverse() : SLOTS).map(find);
+      if (first.nextElementSibling !== second) second.before(first);
+    }
+  }
+
+  let speak;
+  let guardLater;
+  function update() {
+    const image = gallery[state.image];
+    const pixels = changed(image.pixels);
+    paint(byId("pg-image"), pixels, WIDTH);
+    arrange();
+    controls();
+
+    const verdicts = {};
+    const said = {};
+    for (const slot of SLOTS) {
+      const detector = detectors[shownName(slot)];
+      const threshold = detector.thresholds[state.step];
+      // An image as it was has its score from PyTorch.
+      const before = detector.scores[state.image];
+      let [now, angleNow] = [before, detector.angles[state.image]];
+      if (state.kind !== "none") {
+        if (detector.locate) {
+          const away = detector.locate(pixels, WIDTH);
+          [now, angleNow] = [detector.length(away), angle(detector, away)];
+        } else {
+          now = null;
+          fetchWeights(shownName(slot));
+        }
+      }
+      verdicts[slot] = { before, now, threshold };
+      const decision = now === null ? "pending" : now > threshold ? "alarm" : "passes";
+      said[slot] = verdict(slot, image, decision, now, threshold);
+      if (now !== null) seen(slot, image, threshold, before, now, angleNow);
+      doors(slot);
+      const cells = root.querySelectorAll(`[data-rates=${slot}] td`);
+      detector.rates[state.step].forEach((share, i) => (cells[i].textContent = percent(share)));
+      root.querySelector(`[data-rates=${slot}] th`).textContent = title(slot);
+    }
+    judgeChallenge(image, measureChange(image.pixels, pixels), verdicts);
+
+    // The guard takes six scores more, so it looks once the hand rests.
+    clearTimeout(guardLater);
+    card("backdoored").dataset.guard = state.guard ? "looks" : "off";
+    if (state.guard) guardLater = setTimeout(() => tell(guarded(image, pixels, verdicts, said)), 120);
+    tell(said);
+    performance.mark("badsad-score");
+  }
+
+  function guarded(image, pixels, verdicts, said) {
+    const name = shownName("backdoored");
+    const { now, threshold } = verdicts.backdoored;
+    if (!detectors[name].locate) {
+      fetchWeights(name);
+      return said;
+    }
+    const found = suspicion(detectors[name], pixels, WIDTH, data.guards[name]);
+    card("backdoored").dataset.guard = found > data.guards[name].threshold ? "stops" : "passes";
+    card("backdoored").dataset.suspicion = found;
+    if (now === null || now > threshold || found <= data.guards[name].threshold) return said;
+    return { ...said, backdoored: verdict("backdoored", image, "guarded", now, threshold) };
+  }
+
+  // Only the last of many quick changes is read out.
+  function tell(said) {
+    const order = swapped() ? [...SLOTS].reverse() : SLOTS;
+    const what = describe(gallery[state.image]);
+    const sentence = [what, ...order.map((slot) => said[slot])].join(" ");
+    byId("pg-what").textContent = what;
+    byId("pg-sentence").textContent = sentence;
+    if (hidden()) byId("pg-live").textContent = ""; // what it says may be from after a reveal
     clearTimeout(speak);
-    speak = setTimeout(() => (byId("pg-live").textContent = said.join(" ")), 400);
+    speak = setTimeout(() => (byId("pg-live").textContent = sentence), 400);
   }
 
   // --- input ---------------------------------------------------------------------------------------
 
-  const within = (value, least, most) => Math.min(Math.max(value, least), most);
-
-  function set(values) {
-    Object.assign(state, values);
-    state.size = within(state.size, 1, 12);
-    state.row = within(state.row, 0, HEIGHT - state.size);
-    state.column = within(state.column, 0, WIDTH - state.size);
-    update();
-  }
-
   // Moving the square puts one there if there is none.
-  function move(row, column) {
+  function move(row, column, how) {
     const kind = state.kind === "patch" ? {} : { kind: "patch", strength: USUAL.patch };
-    set({ ...kind, row, column });
+    set({ ...kind, row, column }, how);
   }
 
+  const isFirst = (image, i) => gallery.findIndex((other) => other.name === image.name) === i;
   gallery.forEach((image, i) => {
     const label = document.createElement("label");
     const input = document.createElement("input");
-    Object.assign(input, { type: "radio", name: "pg-gallery", value: i, checked: i === state.image });
+    Object.assign(input, { type: "radio", name: "pg-gallery", value: i, autocomplete: "off" });
     const canvas = document.createElement("canvas");
     Object.assign(canvas, { width: 2 * WIDTH, height: 2 * HEIGHT });
-    paint(canvas, image.pixels);
+    paint(canvas, image.pixels, WIDTH);
     const name = document.createElement("span");
     name.textContent = image.name;
     label.append(input, canvas, name);
-    input.addEventListener("change", () => set({ image: i }));
-    root.querySelector(`[data-gallery=${image.anomaly ? "anomaly" : "normal"}]`).append(label);
+    input.addEventListener("change", () => set({ image: i }, "push"));
+    root.querySelector(`[data-gallery=${isFirst(image, i) ? "first" : "more"}]`).append(label);
   });
-  byId("pg-legend-normal").textContent = `Normal: ${data.normal_class}`;
 
   byId("pg-kind").addEventListener("change", (event) => {
     const kind = event.target.value;
-    set({ kind, strength: USUAL[kind] });
+    set({ kind, strength: USUAL[kind] }, "push");
   });
   for (const key of ["strength", "size", "row", "column"]) {
     byId(`pg-${key}`).addEventListener("input", (event) => set({ [key]: Number(event.target.value) }));
   }
-  byId("pg-quantile").addEventListener("input", (event) =>
-    set({ quantile: Number(event.target.value) / 100 }),
-  );
-  byId("pg-trained").addEventListener("click", () => set(trained));
+  byId("pg-quantile").addEventListener("input", (event) => {
+    const quantile = Number(event.target.value) / 100;
+    set({ step: data.quantiles.findIndex((q) => Math.abs(q - quantile) < 1e-6) });
+  });
+  for (const key of ["repaired", "guard"]) {
+    byId(`pg-${key}`).addEventListener("change", (event) =>
+      set({ [key]: Number(event.target.checked) }, "push"),
+    );
+  }
+  byId("pg-class").addEventListener("change", (event) => {
+    const number = event.target.checked ? 1 + Math.floor(999 * Math.random()) : 0;
+    set(start(number), "push");
+  });
+  byId("pg-reveal").addEventListener("click", () => set({ revealed: 1 }, "push"));
+  byId("pg-trained").addEventListener("click", () => set(trained, "push"));
   byId("pg-reset").addEventListener("click", () => {
-    NAMES.forEach((name) => delete best[name]);
-    set(start());
+    const { image, revealed, challenge } = state;
+    set({ ...start(state.class), image, revealed, challenge }, "push");
   });
-  byId("pg-challenge").addEventListener("click", (event) => {
-    challenge = !challenge;
-    event.target.setAttribute("aria-pressed", challenge);
-    event.target.textContent = challenge ? "Stop the challenge" : "Start the challenge";
-    root.querySelector(".pg-best").hidden = !challenge;
-    update();
-  });
-
   const picture = byId("pg-image");
+  byId("pg-challenge").addEventListener("click", () => {
+    set({ challenge: 1 - state.challenge }, "push");
+    if (state.challenge) picture.scrollIntoView({ block: "center" });
+  });
   const STEPS = { ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1] };
   picture.addEventListener("keydown", (event) => {
     const step = STEPS[event.key];
@@ -340,23 +488,46 @@
     event.preventDefault();
     move(state.row + step[0], state.column + step[1]);
   });
-  function point(event) {
-    const box = picture.getBoundingClientRect();
-    const middle = (state.size - 1) / 2;
-    const row = Math.floor(((event.clientY - box.top) / box.height) * HEIGHT - middle);
-    const column = Math.floor(((event.clientX - box.left) / box.width) * WIDTH - middle);
-    move(row, column);
+  // From a place on a canvas of so many cells to the square whose middle is there.
+  function point(event, element, cells, offset, how) {
+    const box = element.getBoundingClientRect();
+    const row = Math.floor(((event.clientY - box.top) / box.height) * cells - offset);
+    const column = Math.floor(((event.clientX - box.left) / box.width) * cells - offset);
+    move(row, column, how);
   }
   picture.addEventListener("pointerdown", (event) => {
     picture.setPointerCapture(event.pointerId);
-    point(event);
+    point(event, picture, WIDTH, (state.size - 1) / 2, "push");
   });
   picture.addEventListener("pointermove", (event) => {
-    if (picture.hasPointerCapture(event.pointerId)) point(event);
+    if (picture.hasPointerCapture(event.pointerId)) point(event, picture, WIDTH, (state.size - 1) / 2);
+  });
+  for (const slot of SLOTS) {
+    const map = why(slot).querySelector(".pg-doors");
+    map.addEventListener("click", (event) => {
+      state.size = trained.size;
+      point(event, map, SIDE, 0, "push");
+    });
+  }
+
+  // Back and forward, and an address typed by hand.
+  for (const moved of ["popstate", "hashchange"]) {
+    addEventListener(moved, () => {
+      state = read(location.hash);
+      update();
+    });
+  }
+  new MutationObserver(() => SLOTS.forEach(doors)).observe(document.documentElement, {
+    attributes: true,
+    attributeFilter: ["data-theme"],
   });
 
   // For the tests: the same functions that the page runs on.
-  window.BadsadPlayground = { detectors, gallery, set, changed, rates, quantile };
-  root.hidden = false;
+  window.BadsadPlayground = {
+    detectors, gallery, set, changed, suspicion, fetchWeights, guards: data.guards, best,
+    state: () => ({ ...state }),
+  };
+  root.dataset.state = "ready";
   update();
+  SLOTS.forEach(fetchWeights);
 })();

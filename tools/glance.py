@@ -1,0 +1,180 @@
+"""The main results at a glance: four figures from the committed tables, for the results page.
+
+:func:`write` puts them into ``_build/tables``, with ``glance.md``, which the page includes. Each
+mark is one normal class, its mean over the seeds, so that a figure shows how far classes differ.
+"""
+
+from __future__ import annotations
+
+import io
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+from matplotlib import rc_context
+
+from badsad_lib import plots
+from tools.lessons import ROOT, write_atomically
+
+sys.path.insert(0, str(ROOT / "benchmarks"))
+
+import attack_tables as attacks
+import cells
+import defense_tables as defenses
+
+Rows = Mapping[str, Mapping[str, pd.Series]]
+
+# Whom a defense meets: somebody who does not know it, or who trained against one of the guards.
+AGAINST_GUARDS = ("patch", "patch, knows purification", "patch, knows STRIP")
+AGAINST_REPAIRS = ("patch", "blend", "sinusoid")
+
+
+@dataclass(frozen=True)
+class Glance:
+    """One figure: what it asks, what it shows, and where its table stands."""
+
+    question: str
+    make: Callable[[Path], tuple[Rows, pd.DataFrame]]
+    axis: str
+    reading: str
+    script: str
+    table: str
+
+
+def _attack(results: Path) -> tuple[Rows, pd.DataFrame]:
+    """ASR of ``extended`` at three thresholds, a row a trigger."""
+    rows = attacks.trigger_rows(results)
+    shown = {
+        name: {
+            f"threshold at {quantile}": cells.by_class(runs, column)
+            for quantile, column in cells.ASR.items()
+        }
+        for name, runs in rows.items()
+    }
+    return shown, pd.concat(rows.values())
+
+
+def _parts(results: Path) -> tuple[Rows, pd.DataFrame]:
+    """ASR with parts left out or alone, at the 0.95 quantile."""
+    rows = attacks.ablation_rows(results)
+    column = cells.ASR["0.95"]
+    shown = {
+        attacks.METHODS.get(method, method): {"ASR": cells.by_class(runs, column)}
+        for method, runs in rows.items()
+    }
+    return shown, pd.concat(rows.values())
+
+
+def _defenses(
+    runs: pd.DataFrame, victims: tuple[str, ...], column: str
+) -> dict[str, dict[str, pd.Series]]:
+    """A row a defense, a series a victim."""
+    return {
+        str(defense): {
+            victim: cells.by_class(defenses.of_victim(own, victim), column) for victim in victims
+        }
+        for defense, own in runs.groupby("defense", sort=False)
+    }
+
+
+def _guards(results: Path) -> tuple[Rows, pd.DataFrame]:
+    """Share of triggered anomalies that a guard catches."""
+    runs = defenses.read("inputs", results)
+    return _defenses(runs, AGAINST_GUARDS, "true_positives_at_5"), runs
+
+
+def _repairs(results: Path) -> tuple[Rows, pd.DataFrame]:
+    """ASR that is left after a repair, the first row without one."""
+    runs = defenses.repair_runs(results)
+    once = runs[runs["defense"] == runs["defense"].iloc[0]].assign(defense="no repair")
+    before = _defenses(once, AGAINST_REPAIRS, "asr_before")
+    return before | _defenses(runs, AGAINST_REPAIRS, "asr_after"), runs
+
+
+GLANCES = {
+    "attack": Glance(
+        "What does the attack reach?",
+        _attack,
+        "ASR",
+        "The share of anomalies that pass with the trigger, among those that raised the alarm "
+        "without it. `BadSAD.extended`, all of Fashion-MNIST, at three thresholds.",
+        "attack_grid.py",
+        "#the-attack",
+    ),
+    "parts": Glance(
+        "What does each part do?",
+        _parts,
+        "ASR at the 0.95 threshold",
+        "One working point, a patch at a poison rate of 10 %: the paper's two ideas alone and "
+        "together, and `extended` with a part left out. Other triggers stand further down.",
+        "attack_grid.py",
+        "#what-each-part-does",
+    ),
+    "guards": Glance(
+        "What does a guard at the door catch?",
+        _guards,
+        "share of triggered anomalies caught, at 5 % false alarms",
+        "A patch, from an attacker who does not know the guard, and from two who trained against "
+        "one of them.",
+        "defense_grid.py",
+        "#on-inputs",
+    ),
+    "repairs": Glance(
+        "What does a repair leave?",
+        _repairs,
+        "ASR at a threshold of the repaired detector's own",
+        "Each repair had 150 trusted images and anomalies of all kinds. Three triggers.",
+        "defense_grid.py",
+        "#repair",
+    ),
+}
+
+
+def drawn(rows: Rows, axis: str) -> bytes:
+    """Draw one figure as SVG, the same bytes each time."""
+    figure = plots.value_rows(rows, x_label=axis, x_limits=(0, 1))
+    packed = io.BytesIO()
+    with rc_context({"svg.hashsalt": axis}):
+        figure.savefig(packed, format="svg", metadata={"Date": None})
+    return packed.getvalue()
+
+
+def described(rows: Rows) -> str:
+    """Say in words what a figure shows: every row with the means of its series."""
+    return "; ".join(
+        f"{row}: " + ", ".join(f"{name} {cells.number(some.mean())}" for name, some in of.items())
+        for row, of in rows.items()
+    )
+
+
+def section(name: str, glance: Glance, rows: Rows, runs: pd.DataFrame) -> str:
+    """Lay out one figure with its question, and under it what it stands on."""
+    machines = ", ".join(sorted(runs["device"].unique()))
+    alt = f"{glance.question} Means over classes. {described(rows)}."
+    return "\n".join(
+        [
+            f"**{glance.question}** {glance.reading}",
+            "",
+            f"```{{figure}} ../_build/tables/glance_{name}.svg",
+            f":alt: {alt}",
+            ":width: 100%",
+            f"{cells.size(runs)} classes x seeds. A mark is one class, the line their mean. "
+            f"{machines}; `benchmarks/{glance.script}`. "
+            f'<a href="{glance.table}">Table</a>.',
+            "```",
+            "",
+        ]
+    )
+
+
+def write(root: Path = ROOT) -> None:
+    """Write ``glance.md`` and its figures."""
+    folder = root / "_build" / "tables"
+    sections = []
+    for name, glance in GLANCES.items():
+        rows, runs = glance.make(cells.RESULTS)
+        write_atomically(folder / f"glance_{name}.svg", drawn(rows, glance.axis))
+        sections.append(section(name, glance, rows, runs))
+    write_atomically(folder / "glance.md", "\n".join(sections))
