@@ -1,9 +1,10 @@
-"""The command line: ``python -m badsad_lib data | train | attack | evaluate``.
+"""The command line: ``python -m badsad_lib data | train | attack | evaluate | audit``.
 
 A result goes to stdout, progress bars and errors to stderr. Exit status: 0, 2 after an error that
 the user can do something about, 1 after a bug, which says that it is one, 130 after Ctrl-C, 143
-after SIGTERM, 141 where nobody reads the output any more. ``--traceback`` after the subcommand, or
-BADSAD_DEBUG=1, shows where an error arose. A figure of ``attack`` that cannot be drawn is an error,
+after SIGTERM, 141 where nobody reads the output any more. ``audit`` ends with 1 where it has
+findings, so there a bug is 2, too. ``--traceback`` after the subcommand, or BADSAD_DEBUG=1, shows
+where an error arose. A figure of ``attack`` that cannot be drawn is an error,
 too, but all that was measured is written before.
 """
 
@@ -83,9 +84,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _run(args: argparse.Namespace) -> int:
     trace = ""
     try:
-        args.run(args)
+        status = args.run(args) or 0
         sys.stdout.flush()
-        return 0
+        return int(status)
     except KeyboardInterrupt:
         message, status = "interrupted", 130
     except Terminated:
@@ -102,7 +103,7 @@ def _run(args: argparse.Namespace) -> int:
         if type(error).__name__ == "OutOfMemoryError":  # torch's, a RuntimeError
             message, status = f"error: {error}", 2
         else:
-            message, status = f"error: {type(error).__name__}: {error}\n{BUG}", 1
+            message, status = f"error: {type(error).__name__}: {error}\n{BUG}", args.bug_status
             trace = traceback.format_exc()
     # Out here the failed frames are gone, and with them a progress bar that had no line break.
     print(f"{trace}{message}", file=sys.stderr)
@@ -110,17 +111,17 @@ def _run(args: argparse.Namespace) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    from badsad_lib._commands import attack, data, evaluate, train  # torch, seconds
+    from badsad_lib._commands import attack, audit, data, evaluate, train  # torch, seconds
 
     parser = argparse.ArgumentParser(
         prog="python -m badsad_lib",
         description="Train, attack and evaluate DeepSAD, a semi-supervised anomaly detector for "
-        "images.",
+        "images; audit a detector of any make.",
         epilog="Each subcommand explains itself: python -m badsad_lib train --help",
     )
     parser.add_argument("--version", action="version", version=f"badsad_lib {__version__}")
     subcommands = parser.add_subparsers(metavar="SUBCOMMAND", required=True)
-    for command in (data, train, attack, evaluate):
+    for command in (data, train, attack, evaluate, audit):
         command.add(subcommands)
     return parser
 

@@ -17,6 +17,7 @@ they want ``allow_code=True``, and better a machine that may be lost.
 from __future__ import annotations
 
 import copy
+import hashlib
 import importlib
 import importlib.util
 import math
@@ -195,6 +196,7 @@ class _Model(ABC):
 
     differentiable: bool = False
     shape: Shape | None = None  # of one prepared image, where the model says
+    features: int | None = None  # numbers in it, where the model knows no shape
 
     @abstractmethod
     def scores(self, prepared: Tensor) -> Tensor:
@@ -399,6 +401,9 @@ class Wrapped:
         What is done to images first.
     threshold_, quantile_ : float or None
         Set by :meth:`calibrate`.
+    digest_ : str or None
+        SHA-256 of the ONNX or TorchScript file that it was opened from; None for anything else,
+        of which nobody knows whether it is the same again.
     """
 
     is_fitted = True
@@ -416,6 +421,7 @@ class Wrapped:
         self.preprocessing = preprocessing or Preprocessing()
         self.batch_size = batch_size
         self.about_: dict[str, Any] = {}
+        self.digest_: str | None = None
         self.threshold_ = None
 
     def __repr__(self) -> str:
@@ -443,6 +449,11 @@ class Wrapped:
         A size or color of its preprocessing takes images of any.
         """
         return self._model.shape if self.preprocessing.is_nothing else None
+
+    @property
+    def features(self) -> int | None:
+        """How many numbers an image has to have once it is prepared, where the model says that."""
+        return self._model.features
 
     def decision_function(self, images: Tensor | np.ndarray) -> np.ndarray:
         """Scores (N,) of images (N, C, H, W), higher is more anomalous.
@@ -479,7 +490,16 @@ class Wrapped:
         return scores
 
     def _scores(self, images: Tensor) -> Tensor:
-        return self._sign * self._model.scores(self.preprocessing(images))
+        prepared = self.preprocessing(images)
+        try:
+            return self._sign * self._model.scores(prepared)
+        except (ValueError, FloatingPointError):
+            raise
+        except Exception as error:  # a model of another make may raise anything
+            raise ValueError(
+                f"the detector failed on images of shape {tuple(prepared.shape[1:])}: "
+                f"{type(error).__name__}: {_first_line(error)}"
+            ) from error
 
     def differentiable_scores(self, images: Tensor) -> Tensor:
         """Scores (N,) of float images (N, C, H, W) in [0, 1], through which gradients flow.
@@ -505,6 +525,7 @@ class Wrapped:
         return (self.decision_function(images) > self.threshold_).astype(np.int64)
 
 
+TORCHSCRIPT = (".pt", ".pth", ".ts")
 SIGNS = {"higher": 1, "lower": -1}
 
 
@@ -576,10 +597,12 @@ def wrap(
     point = None if center is None else torch.as_tensor(np.asarray(center), dtype=torch.float32)
     if point is not None and (point.ndim != 1 or not torch.isfinite(point).all()):
         raise ValueError(f"center must be (D,) finite numbers, got shape {tuple(point.shape)}")
+    kind, digest = "", None
     if isinstance(detector, str | Path):
+        path = Path(detector)
         detector, kind = _opened(str(detector), allow_code, output, point)
-    else:
-        kind = ""
+        if path.suffix in (".onnx", *TORCHSCRIPT):
+            digest = hashlib.sha256(_read(path)).hexdigest()
     if isinstance(detector, DeepSAD) and preprocessing.is_nothing and sign != "lower":
         if not detector.is_fitted:
             raise ValueError("this DeepSAD is not fitted: call fit(images, semi_labels) first")
@@ -593,6 +616,7 @@ def wrap(
             preprocessing=preprocessing,
             batch_size=batch_size,
         )
+        wrapped.digest_ = digest and f"{digest} {output} {center} {wrapped._sign}"
     if normals is not None:
         self_check(wrapped, normals, anomalies).raise_if_wrong()
     return wrapped
@@ -659,7 +683,7 @@ def _opened(name: str, allow_code: bool, output: str | None, center: Tensor | No
         return DeepSAD.load(path), ""
     if path.suffix == ".onnx":
         return _Onnx(path, output, center), ""
-    if path.suffix in (".pt", ".pth", ".ts"):
+    if path.suffix in TORCHSCRIPT:
         return _from_torchscript(path, allow_code), "TorchScript"
     if path.suffix in (".pkl", ".pickle", ".joblib"):
         raise ValueError(

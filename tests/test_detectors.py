@@ -194,6 +194,11 @@ def test_a_wrong_input_size_is_said():
         wrapped.decision_function(normals(shape=(1, 16, 20)))
 
 
+def test_a_model_that_fails_is_said_to():
+    with pytest.raises(ValueError, match=r"failed on images of shape \(1, 16, 16\): RuntimeError"):
+        wrap(nn.Linear(3, 1)).decision_function(normals())
+
+
 def test_scores_that_are_no_numbers_are_refused():
     with pytest.raises(FloatingPointError, match="60 of 60 scores are NaN"):
         wrap(lambda x: x.mean((1, 2, 3)) * np.nan).decision_function(normals())
@@ -236,6 +241,7 @@ def test_torchscript_runs_code_and_is_asked_for(tmp_path):
         wrap(path)
     wrapped = wrap(path, allow_code=True)
     assert (wrapped.kind, wrapped.access) == ("TorchScript", Access.GRADIENTS)
+    assert wrapped.digest_ != wrap(path, allow_code=True, sign="lower").digest_
     np.testing.assert_allclose(wrapped.decision_function(odd()), Autoencoder()(odd()), rtol=1e-6)
 
 
@@ -395,10 +401,17 @@ def test_a_defense_says_what_access_it_lacks():
     for repair in (defenses.FineTuning(), defenses.FinePruning(), defenses.Unlearning()):
         with pytest.raises(TypeError, match="weights"):
             repair.repair(detector, normals(), odd())
-    with pytest.raises(TypeError, match="weights"):
+    with pytest.raises(TypeError, match=r"TriggerInversion needs .* gradients.* only scores"):
         defenses.TriggerInversion().search(detector, normals(), odd())
     with pytest.raises(TypeError, match=r"detectors\.wrap"):
         defenses.Purification().fit(OneClassSVM(), normals())
+
+
+def test_a_trigger_is_searched_by_the_gradients_of_any_detector():
+    # The mean of an image falls below the threshold once most of it is covered, no sooner.
+    found = defenses.TriggerInversion(steps=100).search(wrap(Brightness()), normals(), odd())
+    assert found.hidden == 1
+    assert 0.5 < found.size < 0.95
 
 
 def test_a_report_is_made_of_scores_alone():

@@ -31,7 +31,7 @@ def add_subcommand(
     parser = subcommands.add_parser(
         name, help=text, description=f"{text[0].upper()}{text[1:]}.", epilog=f"Example: {example}"
     )
-    parser.set_defaults(run=run)
+    parser.set_defaults(run=run, bug_status=1)
     parser.add_argument(
         "--traceback",
         action="store_true",

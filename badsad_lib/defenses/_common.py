@@ -131,13 +131,20 @@ def copy_of(detector: DeepSAD) -> DeepSAD:
 
 
 def check_given(
-    detector: DeepSAD, trusted_images: Any, anomalies: Any, *, least: int = 20
+    detector: ScoreDetector,
+    trusted_images: Any,
+    anomalies: Any,
+    *,
+    least: int = 20,
+    access: Access = Access.WEIGHTS,
+    who: str = "this defense",
 ) -> tuple[Tensor, Tensor]:
     """Return trusted normals and anomalies as tensors, at least so many of each, or say why not."""
-    return (
-        check_inputs(detector, trusted_images, least=least, name="trusted_images"),
-        check_inputs(detector, anomalies, least=least, name="anomalies"),
+    trusted, given = (
+        check_inputs(detector, images, least=least, name=name, access=access, who=who)
+        for images, name in ((trusted_images, "trusted_images"), (anomalies, "anomalies"))
     )
+    return trusted, given
 
 
 def fresh_encoder(detector: DeepSAD, seed: int) -> Encoder:

@@ -31,6 +31,7 @@ from badsad_lib._rules import (
 from badsad_lib.deepsad import DeepSAD, anomaly_score
 from badsad_lib.defenses._common import check_given
 from badsad_lib.defenses.own import TrainYourOwn, references
+from badsad_lib.detectors import Access, GradientDetector, device_of
 from badsad_lib.images import to_float
 from badsad_lib.metrics import threshold_at
 from badsad_lib.triggers import ImageTrigger
@@ -67,8 +68,8 @@ class InvertedTrigger(ImageTrigger):
 class TriggerInversion:
     """Search for the smallest trigger that hides anomalies; a small one speaks of a backdoor.
 
-    **Who can run it:** the buyer. **Needs** the weights, 20 trusted normals (they set the
-    threshold), 20 labeled anomalies, and, to judge the size, detectors known to be clean: same
+    **Who can run it:** the buyer. **Needs** gradients of the score, 20 trusted normals (they set
+    the threshold), 20 labeled anomalies, and, to judge the size, detectors known to be clean: same
     architecture, other data or other normal classes will do. **Costs** ``steps`` passes back
     and forth, some seconds a detector.
 
@@ -101,14 +102,14 @@ class TriggerInversion:
         check_fields(self)
 
     def search(
-        self, detector: DeepSAD, trusted_images: Tensor, anomalies: Tensor
+        self, detector: GradientDetector, trusted_images: Tensor, anomalies: Tensor
     ) -> InvertedTrigger:
         """Return the smallest trigger found; of ``size`` 1 (the whole image) where none hides.
 
         Parameters
         ----------
         detector
-            A fitted detector; it is left alone.
+            A fitted detector that gives gradients, of whatever make; it is left alone.
         trusted_images
             Clean normals (N, C, H, W), at least 20. Anomalies are to score at most the
             ``quantile`` of theirs.
@@ -120,21 +121,22 @@ class TriggerInversion:
         RuntimeError
             The detector is not fitted.
         TypeError, ValueError
-            Wrong or too few images, or no anomaly that the detector flags.
+            A detector that gives scores only; wrong or too few images, or no anomaly that the
+            detector flags.
         """
-        trusted_images, anomalies = check_given(detector, trusted_images, anomalies)
+        trusted_images, anomalies = check_given(
+            detector,
+            trusted_images,
+            anomalies,
+            access=Access.GRADIENTS,
+            who=type(self).__name__,
+        )
         tau = threshold_at(detector.decision_function(trusted_images), self.quantile)
         flagged = np.flatnonzero(detector.decision_function(anomalies) > tau)
         if len(flagged) == 0:
             raise ValueError("this detector flags none of the anomalies: nothing to hide")
-        images = to_float(anomalies[flagged]).to(detector.center_.device)
-        encoder = copy.deepcopy(detector.encoder_).eval().requires_grad_(False)
-
-        def excess(candidates: Tensor) -> Tensor:
-            scores = anomaly_score(encoder(candidates), detector.center_)
-            return torch.log((scores + 1e-9) / tau)
-
-        return self._smallest(excess, images)
+        images = to_float(anomalies[flagged]).to(device_of(detector))
+        return self._smallest(_excess(detector, anomalies[flagged], tau), images)
 
     def _smallest(self, excess: Callable[[Tensor], Tensor], images: Tensor) -> InvertedTrigger:
         mask_logits = torch.zeros(1, *images.shape[2:], device=images.device, requires_grad=True)
@@ -162,9 +164,22 @@ class TriggerInversion:
             share = float((excess(best(images)) <= 0).float().mean())
         return InvertedTrigger(best.mask.cpu(), best.pattern.cpu(), best.size, share)
 
-    def statistic(self, detector: DeepSAD, trusted_images: Tensor, anomalies: Tensor) -> float:
+    def statistic(
+        self, detector: GradientDetector, trusted_images: Tensor, anomalies: Tensor
+    ) -> float:
         """Size of the smallest trigger found, in (0, 1]: **lower** is more suspicious."""
         return self.search(detector, trusted_images, anomalies).size
+
+
+def _excess(detector: GradientDetector, flagged: Tensor, tau: float) -> Callable[[Tensor], Tensor]:
+    """Return how far images are above the threshold: a function of (N, C, H, W), 0 at ``tau``."""
+    if isinstance(detector, DeepSAD):
+        encoder = copy.deepcopy(detector.encoder_).eval().requires_grad_(False)
+        center = detector.center_
+        return lambda images: torch.log((anomaly_score(encoder(images), center) + 1e-9) / tau)
+    # Scores of another make may be negative: in units of what the flagged ones are above it.
+    unit = float(np.median(detector.decision_function(flagged))) - tau
+    return lambda images: (detector.differentiable_scores(images).float() - tau) / unit
 
 
 @checked
