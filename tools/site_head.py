@@ -82,6 +82,8 @@ def description_of(text: str) -> str:
 
 def finished(text: str, page: str, base: str = "") -> str:
     """Return the HTML of a built page with its head in order; ``page`` is its path in the site."""
+    if "</head>" not in text:  # what leads on from the site's own address is a bare line
+        text = REDIRECT.format(name=NAME, leads_on=text.strip())
     first = DECLARED.search(text)
     if first:
         text = text[: first.end()] + DECLARED.sub("", text[first.end() :])
@@ -107,6 +109,18 @@ def finished(text: str, page: str, base: str = "") -> str:
         r'(<meta charset="[^"]*" ?/?>)', lambda m: "\n    ".join([m[1], *lines]), text, count=1
     )
     return TITLE.sub(lambda _: f"<title>{html.escape(title, quote=False)}</title>", text, count=1)
+
+
+REDIRECT = """<!DOCTYPE html>
+<html lang="en">
+<head>
+<meta charset="utf-8" />
+<title>{name}</title>
+{leads_on}
+</head>
+<body></body>
+</html>
+"""
 
 
 NOT_FOUND = """<!DOCTYPE html>

@@ -17,7 +17,8 @@ THEME = """<html><head>
     <title>Site — Backdoors in Anomaly Detection — Backdoors in Anomaly Detection</title>
     <script>const THEBE_JS_URL = "a"; const thebe = 1</script>
     <script>const THEBE_JS_URL = "a"; const thebe = 1</script>
-</head><body><article><p>Short.</p><p>A first paragraph, <b>long</b> enough &amp; plain, of it.</p>
+</head><body><article><p>Short.</p>
+<p>A first paragraph, <b>long</b> enough &amp; plain, of this page.</p>
 """
 
 
@@ -42,12 +43,19 @@ def test_the_head_says_each_thing_once_and_addresses_in_full() -> None:
     done = site_head.finished(THEME, "book/a.html", "https://host.example/course/")
     assert done.count("THEBE_JS_URL") == 1
     assert "<title>Site — Backdoors in Anomaly Detection</title>" in done
-    assert 'content="A first paragraph, long enough &amp; plain, of it."' in done
+    assert 'content="A first paragraph, long enough &amp; plain, of this page."' in done
     assert 'property="og:image" content="https://host.example/course/_static/card.png"' in done
     assert 'property="og:url" content="https://host.example/course/book/a.html"' in done
     alone = site_head.finished(THEME, "book/a.html")
     assert 'property="og:image" content="../_static/card.png"' in alone
     assert "og:url" not in alone
+
+
+def test_the_address_of_the_site_itself_can_be_shared() -> None:
+    line = '<meta http-equiv="Refresh" content="0; url=book/intro.html" />'
+    done = site_head.finished(line, "index.html")
+    assert done.count(line) == done.count("<title>") == 1
+    assert 'property="og:image" content="_static/card.png"' in done
 
 
 @pytest.mark.parametrize("address", ["", "https://host.example/course"])
