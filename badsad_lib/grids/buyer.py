@@ -65,6 +65,8 @@ ATTACKERS: tuple[dict[str, Any], ...] = (
     {"trigger": "border", "adaptation": "relative search"},
     {"trigger": "patch", "adaptation": "search"},
 )
+BACKDOORED = (*VICTIMS, *ATTACKERS)
+DELIVERED = (CLEAN, *BACKDOORED)
 CLASSES = (2, 3, 6, 8, 0)
 
 

@@ -1,7 +1,7 @@
 """Inspections of a delivered detector: one row a detector and a statistic.
 
 Clean detectors are rows as well: the ordinary ones of all classes, those of unusual but honest
-trainings (:data:`badsad_lib.grids.buyer.UNUSUAL`) and those of digits. What a statistic is worth
+trainings (``buyer.UNUSUAL``) and those of digits. What a statistic is worth
 is told by :func:`judged`: each clean detector is held against a null that has not seen its kind.
 """
 
@@ -69,7 +69,7 @@ def settings(
     seeds: Iterable[int] = (0,),
     classes: Iterable[int] = buyer.CLASSES,
     clean_classes: Iterable[int] = range(10),
-    victims: Iterable[dict[str, Any]] = (*buyer.VICTIMS, *buyer.ATTACKERS),
+    victims: Iterable[dict[str, Any]] = buyer.BACKDOORED,
     data: Iterable[str] = HOLDS,
     statistics: Iterable[str] = STATISTICS,
 ) -> list[dict[str, Any]]:

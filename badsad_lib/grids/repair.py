@@ -1,6 +1,6 @@
 """What a buyer is left with: a delivered detector, repaired, replaced or asked beside another.
 
-One row a detector, a regime (what the buyer holds, :data:`badsad_lib.grids.buyer.REGIMES`) and a
+One row a detector, a regime (what the buyer holds, ``buyer.REGIMES``) and a
 defense. In the regime ``nothing`` stand the detector as it is (``none``) and its clean twin, in
 all others ``own``, the detector that the buyer trains from what he holds. All are measured under
 the trigger of the victim, so that :func:`excess` can say what of an ASR is not natural.
@@ -111,7 +111,7 @@ def settings(
     *,
     seeds: Iterable[int] = (0,),
     classes: Iterable[int] = buyer.CLASSES,
-    victims: Iterable[dict[str, Any]] = (buyer.CLEAN, *buyer.VICTIMS, *buyer.ATTACKERS),
+    victims: Iterable[dict[str, Any]] = buyer.DELIVERED,
     regimes: Iterable[str] = buyer.REGIMES,
 ) -> list[dict[str, Any]]:
     """List the runs, regime by regime and victim by victim."""
