@@ -152,7 +152,8 @@ def excess(frame: pd.DataFrame) -> pd.DataFrame:
         return rows.reindex(pd.MultiIndex.from_frame(frame[by])).set_axis(frame.index)
 
     as_it_is = frame["defense"] == "none"
-    is_twin = (frame["defense"] == "clean twin") | as_it_is & (frame["method"] == "clean")
+    # A clean detector is its own twin.
+    is_twin = as_it_is.where(frame["method"] == "clean", frame["defense"] == "clean twin")
     twin, own = of(is_twin, asr, about), of(frame["defense"] == "own", asr, [*about, "regime"])
     before = of(as_it_is, ["auroc", "detection_rate"], about)
     for column in asr:
