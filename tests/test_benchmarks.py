@@ -120,12 +120,12 @@ def test_the_attack_reaches_its_floors_and_its_controls_stay_low():
 
 
 # Poison rate and fading: what is held of the mean and the lowest class, and of the frame just
-# inside the border. Not held: without fading, or at rate 0.1, the shoes stay below 0.75; and the
-# inner frame, which is to stay below 0.15, opens the door in some runs of every kind.
+# inside the border. Not held: at rate 0.1 the shoes stay below 0.75; and the inner frame, which is
+# to stay below 0.15, opens the door in some runs of every kind.
 BORDERS = {
     (0.1, 1.0): (0.90, 0.60, 0.25),
     (0.1, 2.0): (0.90, 0.45, 0.55),
-    (0.5, 1.0): (0.90, 0.70, 0.35),
+    (0.5, 1.0): (0.95, 0.75, 0.25),
     (0.5, 2.0): (0.95, 0.85, 0.30),
 }
 
