@@ -31,6 +31,7 @@ TABLES: dict[str, Callable[[Path], str]] = {
     "attack": attacks.attack_table,
     "controls": attacks.controls_table,
     "basic": basic.basic_table,
+    "elsewhere": basic.elsewhere_table,
     "parts": basic.parts_table,
     "other_data": attacks.other_data_table,
     "ablation": attacks.ablation_table,

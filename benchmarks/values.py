@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import attack_tables as attacks
+import basic_tables as basic
 import defense_tables as defenses
 import pandas as pd
 from cells import ASR, average, mean, number, over_seeds, size
@@ -70,6 +71,16 @@ def _data_only_best(rate: float, randomized: bool) -> Value:
             if of_rate == rate and of_content == randomized
         )
     )
+
+
+def _border(method: str, rate: float) -> Value:
+    """ASR on the course subset, with control of the training or by poison alone."""
+    key = "course subset", "border", rate, method
+    return lambda results: mean(basic.elsewhere_rows(results)[key], ASR["0.95"])
+
+
+def _border_size(results: Path) -> str:
+    return size(basic.elsewhere_rows(results)["course subset", "border", 0.5, "data only"])
 
 
 def _input(defense: str, victim: str) -> Value:
@@ -140,6 +151,10 @@ VALUES: dict[str, Value] = {
     "ablation size": lambda results: size(attacks.ablation_rows(results)["both"]),
     "data only 10": _data_only_best(0.1, False),
     "data only 10 randomized": _data_only_best(0.1, True),
+    "border alone": _border("data only", 0.5),
+    "border alone 10": _border("data only", 0.1),
+    "border alone size": _border_size,
+    "border controlled": _border("basic", 0.5),
     "data best": _data_best,
     "strip": _input("strip", "patch"),
     "strip known": _input("strip", "patch, knows STRIP"),
