@@ -8,7 +8,9 @@ import pandas as pd
 from attack_tables import ASR_HEADS, LOST, METHODS, SIZE, TRIGGERS, asr_cells, percent, read
 from cells import ASR, RESULTS, average, compared, mean, number, ranged, same_pairs, size, table
 
-from badsad_lib.grids.attack import FADES
+from badsad_lib.attacks import BadSAD
+from badsad_lib.grids.attack import FADES, SWITCHES
+from badsad_lib.triggers import Border
 
 
 def whole_seeds(runs: pd.DataFrame, kind: list[str]) -> dict[tuple, pd.DataFrame]:
@@ -125,6 +127,34 @@ def elsewhere_table(results: Path = RESULTS) -> str:
         "ASR at 0.95, less that of poison alone (95 %)",
     ]
     return table(heads, lines)
+
+
+def visibility_table(results: Path = RESULTS) -> str:
+    """How subtle a trigger may be, from the search: its weights, with and without fading."""
+    runs = read("attack_search", results)
+    frozen = {name: getattr(BadSAD.basic(Border()), name) for name in SWITCHES if name != "fade"}
+    for name, value in frozen.items():
+        runs = runs[runs[name] == value]
+    kind = ["trigger", "subset", "poison_rate", "fade"]
+    lines = []
+    for (trigger, subset, rate, fade), own in runs.groupby(kind, sort=False):
+        look = own[["psnr", "ssim"]].mean()
+        lines.append(
+            [
+                str(trigger),
+                f"{look['psnr']:.1f}",
+                f"{look['ssim']:.2f}",
+                f"from {fade:g} times" if fade > 1 else "no",
+                {"full": "all", "course": "course subset"}[subset],
+                percent(rate),
+                size(own),
+                *asr_cells(own),
+                ranged(own, "auroc_drop", 3),
+            ]
+        )
+    lines.sort(key=lambda line: (float(line[1]), line[0], line[3:]))
+    heads = ["trigger", "PSNR, dB", "SSIM", "fading", "Fashion-MNIST", "poison rate"]
+    return table([*heads, SIZE, *ASR_HEADS, LOST], lines)
 
 
 def parts_rows(results: Path = RESULTS) -> dict[str, pd.DataFrame]:

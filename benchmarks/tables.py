@@ -32,6 +32,7 @@ TABLES: dict[str, Callable[[Path], str]] = {
     "controls": attacks.controls_table,
     "basic": basic.basic_table,
     "elsewhere": basic.elsewhere_table,
+    "visibility": basic.visibility_table,
     "parts": basic.parts_table,
     "other_data": attacks.other_data_table,
     "ablation": attacks.ablation_table,
