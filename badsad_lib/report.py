@@ -8,6 +8,7 @@ anyone. So :func:`backdoor_report` measures the attack beside its controls.
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
@@ -69,6 +70,12 @@ def score(
     ValueError
         The detector notes in ``about_`` that it was trained on other data or another class, a
         part of the split is empty, or the trigger changes none of its anomalies.
+
+    Warns
+    -----
+    UserWarning
+        At the detector's own ``threshold_`` the larger part of the validation normals are
+        anomalies to it. It may have been trained on another class, and note nothing of that.
     """
     if found := conflicts(getattr(detector, "about_", {}), split):
         raise ValueError(f"this detector does not belong to this split: {'; '.join(found)}")
@@ -87,6 +94,17 @@ def score(
         triggered = apply_trigger(trigger, anomalies)
         check_effect(anomalies, triggered)
     held_out = detector.decision_function(split.val_images)
+    own, quantile = (getattr(detector, name, None) for name in ("threshold_", "quantile_"))
+    if own is not None and quantile is not None:
+        flagged = float((held_out > own).mean())
+        # Thresholds are taken from this split, so no rate would tell.
+        if flagged > 1.5 - quantile:
+            warnings.warn(
+                f"at its own threshold, which {1 - quantile:.0%} of its held-out normals exceeded, "
+                f"the detector flags {flagged:.0%} of the validation normals ({split.class_name}): "
+                "was it trained on another class or on other data?",
+                stacklevel=2,
+            )
     return SplitScores(
         held_out,
         held_out if validation else detector.decision_function(normals),

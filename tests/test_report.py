@@ -2,6 +2,7 @@
 
 import json
 import math
+import warnings
 from dataclasses import replace
 
 import numpy as np
@@ -10,7 +11,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from badsad_lib import DeepSAD
+from badsad_lib import DeepSAD, datasets
 from badsad_lib.attacks import BadSAD
 from badsad_lib.course import shipped
 from badsad_lib.datasets import Dataset, ImageSet
@@ -428,6 +429,17 @@ def test_a_detector_of_another_class_or_other_data_is_refused(split, role):
         backdoor_report(parts["victim"], parts["clean"], split, Patch())
     parts[role].about_ = {"data": "levels", "subset": "course", "normal_class": 0, "seed": 9}
     backdoor_report(parts["victim"], parts["clean"], split, Patch())
+
+
+def test_a_detector_that_says_nothing_of_its_class_is_told_by_its_alarms():
+    detector = shipped.load("clean")
+    detector.about_ = {}
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        measure(detector, shipped.split())
+    trousers = one_vs_rest(datasets.load("fashion_mnist", "course"), 1)
+    with pytest.warns(UserWarning, match=r"flags \d+% of the validation normals \(Trouser\)"):
+        measure(detector, trousers)
 
 
 def test_a_trigger_that_changes_nothing_is_refused():
