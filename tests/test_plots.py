@@ -455,6 +455,7 @@ def test_bad_input_is_refused(draw: Callable[[], object], complaint: str) -> Non
         draw()
 
 
+@pytest.mark.trial
 @pytest.mark.slow
 def test_umap_repeats_itself_and_keeps_clusters_together_without_a_warning() -> None:
     clusters = np.concatenate([RNG.normal(center, 0.1, (30, 8)) for center in (0, 5)])

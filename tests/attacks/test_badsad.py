@@ -508,6 +508,7 @@ def test_the_pattern_of_badsad_is_optimized():
 # --- does it work? -------------------------------------------------------------------------------
 
 
+@pytest.mark.trial
 @pytest.mark.slow
 def test_the_backdoor_works_and_its_clean_twin_has_none():
     split = splits.one_vs_rest(datasets.load("fashion_mnist"), normal_class=0, seed=0)

@@ -213,6 +213,7 @@ def test_the_maps_show_four_groups_and_the_center_for_both_detectors(tmp_path, m
         assert np.allclose(latents[:100], normals, atol=1e-5)
 
 
+@pytest.mark.trial
 @pytest.mark.slow
 def test_a_learned_pattern_is_saved_and_re_scores_to_the_report(tmp_path, capsys, no_figures):
     folder = tmp_path / "x"

@@ -200,12 +200,14 @@ def separation(name: str, victim: str) -> float:
     return metrics.auroc(defense.suspicion(normal), defense.suspicion(triggered))
 
 
+@pytest.mark.trial
 @pytest.mark.slow
 @pytest.mark.parametrize(("name", "victim", "floor"), FLOORS)
 def test_what_a_defense_tells_apart(name, victim, floor):
     assert separation(name, victim) >= floor
 
 
+@pytest.mark.trial
 @pytest.mark.slow
 @pytest.mark.parametrize("name", WHOLE)
 @pytest.mark.parametrize("victim", ["clean", "extended"])
@@ -224,6 +226,7 @@ def test_strip_lays_over_what_turns_normal_images_into_anomalies():
     assert (defense._anomalies.flatten(1).amax(dim=1) > 0).all()
 
 
+@pytest.mark.trial
 @pytest.mark.slow
 def test_strip_catches_the_patch_and_mostly_not_a_faint_trigger():
     caught = {

@@ -195,6 +195,7 @@ def test_rank_and_index_tell_different_things():
     assert anomaly_index(0.003, clean) > anomaly_index(0.3, clean) + 5
 
 
+@pytest.mark.trial
 @pytest.mark.slow
 def test_backdoored_detectors_yield_to_much_smaller_triggers():
     given = shipped.split().trusted_images, labeled_anomalies()
