@@ -34,6 +34,7 @@ TABLES: dict[str, Callable[[Path], str]] = {
     "elsewhere": basic.elsewhere_table,
     "visibility": basic.visibility_table,
     "parts": basic.parts_table,
+    "rates": basic.rates_table,
     "other_data": attacks.other_data_table,
     "ablation": attacks.ablation_table,
     "data_only": attacks.data_only_table,

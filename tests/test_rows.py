@@ -53,6 +53,12 @@ AGAIN = {
         "normal_class": 1,
     },
     "attack_basic_parts": {"method": "concentration", "normal_class": 1},
+    "attack_rates": {
+        "method": "basic",
+        "trigger": "patch",
+        "poison_rate": 0.5,
+        "normal_class": 1,
+    },
     "attack_basic_mnist": {"poison_rate": 0.5, "normal_class": 1},
 }
 # Two and eight minutes on one core: only with BADSAD_ALL_ROWS=1.

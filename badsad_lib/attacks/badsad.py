@@ -186,8 +186,8 @@ class BadSAD:
         spread a trigger is found early or not at all. More views are not simply better: in the
         search 64 a batch reached further with a border than 32 or 128 did, at lower weights. At
         these weights a trigger that is not found costs the detector. A faint one (a border of a
-        quarter of its strength, a sinusoid of 40/255) needs ``fade=4``, a small patch needs
-        :meth:`extended`.
+        quarter of its strength, a sinusoid of 40/255) needs ``fade=4``, a small patch half of the
+        images, or :meth:`extended`.
         """
         return cls(
             trigger,
