@@ -35,6 +35,7 @@ TABLES: dict[str, Callable[[Path], str]] = {
     "visibility": basic.visibility_table,
     "parts": basic.parts_table,
     "rates": basic.rates_table,
+    "bases": basic.bases_table,
     "other_data": attacks.other_data_table,
     "ablation": attacks.ablation_table,
     "data_only": attacks.data_only_table,

@@ -53,6 +53,7 @@ AGAIN = {
         "normal_class": 1,
     },
     "attack_basic_parts": {"method": "concentration", "normal_class": 1},
+    "attack_bases": {"views": 8, "randomize": True, "poison_rate": 0.5, "normal_class": 1},
     "attack_rates": {
         "method": "basic",
         "trigger": "patch",

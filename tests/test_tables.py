@@ -55,6 +55,7 @@ def test_a_page_shows_the_committed_results(page):
         ("visibility", "attack_search", "asr_at_95"),
         ("parts", "attack_basic_parts", "asr_inset"),
         ("rates", "attack_rates", "auroc_drop"),
+        ("bases", "attack_bases", "auroc_drop"),
         ("data_only", "attack_data_only", "auroc_drop"),
         ("data_only_all", "attack_data_only", "asr_at_99"),
         ("data", "defense_data", "separation"),
