@@ -42,6 +42,7 @@ from badsad_lib.defenses.attention_distillation import attention
 from badsad_lib.defenses.fine_pruning import silence
 from badsad_lib.defenses.unlearning import Opponent
 from badsad_lib.images import to_float, to_uint8
+from badsad_lib.networks import make_encoder
 from badsad_lib.report import backdoor_report
 from badsad_lib.splits import one_vs_rest
 from tests.samples import a_training_set, noise, weights
@@ -413,30 +414,34 @@ def test_a_patch_that_is_moved(shape: tuple[int, int], step: int) -> None:
     assert torch.equal(SIXTH.moved(step, step)(images), library(images))
 
 
-def in_two_heaps(seed: int, small: int) -> SimpleNamespace:
-    """Return what takes the first pixels of an image for its latent."""
+class FirstPixels(DeepSAD):
+    """Takes the first pixels of an image for its latent."""
+
+    is_fitted = True
+
+    def encode(self, images: torch.Tensor) -> np.ndarray:
+        return images.flatten(1)[:, :8].numpy()
+
+
+def in_two_heaps(seed: int, small: int) -> tuple[DeepSAD, torch.Tensor]:
+    """Return such a detector and images whose latents lie in two heaps."""
     points = noise((40, 1, 28, 28), seed) * 0.3
     points[:small] += 0.6
-    encode = lambda images: images.flatten(1)[:, :8].numpy()  # noqa: E731
-    return SimpleNamespace(
-        is_fitted=True,
-        network_="mnist",
-        encoder_=torch.nn.Module(),
-        center_=torch.zeros(8),
-        encode=encode,
-        images=points,
-    )
+    detector = FirstPixels(network="mnist")
+    detector.network_, detector.encoder_ = "mnist", make_encoder("mnist", seed=0)
+    detector.center_ = torch.zeros(8)
+    return detector, points
 
 
 @given(seed=st.integers(0, 999), small=st.integers(2, 15))
 def test_rankings_of_latents_are_those_of_the_library(seed: int, small: int) -> None:
-    detector: Any = in_two_heaps(seed, small)
-    z = torch.tensor(detector.encode(detector.images)).double()
-    expected = defenses.ActivationClustering().suspicion(detector, detector.images)
+    detector, images = in_two_heaps(seed, small)
+    z = torch.tensor(detector.encode(images)).double()
+    expected = defenses.ActivationClustering().suspicion(detector, images)
     assert SEVENTH.clustering_from_scratch(z).numpy() == pytest.approx(expected, abs=1e-5)
     assert (expected[:small] > 0).all()
     assert (expected[small:] < 0).all()
-    expected = defenses.SpectralSignatures().suspicion(detector, detector.images)
+    expected = defenses.SpectralSignatures().suspicion(detector, images)
     assert SEVENTH.spectral_from_scratch(z).numpy() == pytest.approx(expected, abs=1e-5)
 
 

@@ -487,7 +487,7 @@ def test_help_explains_every_option_gives_defaults_and_an_example(subcommand, ca
     assert texts.pop("Example:").startswith(f"Example: python -m badsad_lib {subcommand} ")
     assert len(texts) >= 3
     for option, text in texts.items():
-        switch = option in ("--fetch", "--force", "--json", "--no-umap", "--traceback")
+        switch = option in ("--all", "--fetch", "--force", "--json", "--no-umap", "--traceback")
         assert switch or "(default: " in text, text
 
 

@@ -96,6 +96,9 @@ def add(subcommands: Any) -> None:
     own = parser.add_argument_group("your own images")
     add_folder(own)
     own.add_argument(
-        "--sheet", type=Path, metavar="FILE", help="write some of each kind into one picture (PNG)"
+        "--sheet",
+        type=Path,
+        metavar="FILE",
+        help="write some of each kind into one picture, a PNG (default: none)",
     )
     own.add_argument("--all", action="store_true", help="name every file that was skipped")

@@ -129,7 +129,7 @@ def add_folder(group: Any) -> None:
         "--anomalies",
         type=Path,
         metavar="FOLDER",
-        help="anomalies, where they are not in the same folder; each folder in it is a kind",
+        help="anomalies; each folder in it is a kind (default: those in the folder of images)",
     )
     group.add_argument(
         "--size",
