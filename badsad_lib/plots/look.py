@@ -42,8 +42,9 @@ _CYCLE = (
 _BY_NAME = {
     "normal": _CYCLE[0],
     "anomaly": _CYCLE[1],
-    "labeled anomaly": Style(INK, "D", ":", "xxxx"),
-    "poisoned normal": _CYCLE[5],
+    "labeled anomaly": Style(INK, "P", (0, (1, 3)), "oo"),
+    # Far from the blue of normal images, among which it is to be found at a glance.
+    "poisoned normal": _CYCLE[3],
     "triggered anomaly": _CYCLE[4],
     "center": Style("#ffffff", "*", "-", ""),
 }
