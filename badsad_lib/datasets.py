@@ -286,20 +286,40 @@ def _dataset(name: str, subset: str, arrays: Arrays) -> Dataset:
 
 
 def _load_course(name: str) -> Arrays:
-    path = _places.DATA / COURSE_FILES[name]
+    return shipped_arrays(COURSE_FILES[name], COURSE_SHA256[name], f"course subset of {name}")
+
+
+def shipped_arrays(file: str, sha256: str, what: str) -> Arrays:
+    """Return the arrays of an npz file that ships with the library.
+
+    Parameters
+    ----------
+    file
+        Its name in ``data``.
+    sha256
+        :func:`content_sha256` of its arrays.
+    what
+        What it holds, for messages.
+
+    Raises
+    ------
+    DataNotFoundError, DamagedDataError
+        It is not there; it has other arrays.
+    """
+    path = _places.DATA / file
     advice = f"{_places.how_to_restore(path)}"
     if not path.is_file():
         raise DataNotFoundError(
-            f"the course subset of {name} ships with the library, but {path} is not there: {advice}"
+            f"the {what} ships with the library, but {path} is not there: {advice}"
         )
     try:
         arrays = _formats.npz(path, _COURSE_LIMIT)
     except FormatError as error:
         raise DamagedDataError(f"{path} cannot be read: {error}. To mend it, {advice}") from error
     found = content_sha256(arrays)
-    if found != COURSE_SHA256[name]:
+    if found != sha256:
         raise DamagedDataError(
-            f"the arrays in {path} have SHA-256 {found}, expected {COURSE_SHA256[name]}: the file "
+            f"the arrays in {path} have SHA-256 {found}, expected {sha256}: the file "
             f"is damaged or was changed. To mend it, {advice}"
         )
     return arrays

@@ -1,4 +1,4 @@
-"""Splits: one class is normal and every other class an anomaly, or the kinds of your own folders.
+"""Splits: one class is normal and every other class an anomaly, or the kinds of a folder.
 
 All parts are disjoint. Thresholds, hyperparameters and defenses get images of their own, held
 out of the training source, so that test images need to be scored only once.
@@ -19,6 +19,7 @@ from badsad_lib._rules import Between, CountOr0, Seed, checked
 from badsad_lib.datasets import Dataset
 from badsad_lib.folders import ImageFolder
 from badsad_lib.metrics import rate_interval
+from badsad_lib.surfaces import KINDS, MATERIALS, Surface
 
 # Default held-out sizes by the number of training images of the normal class, linear between
 # these points: MNIST's and Fashion-MNIST's course subsets, and full Fashion-MNIST.
@@ -401,6 +402,87 @@ def from_folder(folder: ImageFolder, *, labeled_share: Ratio = 0.0, seed: Seed =
         normal_class=0,
         class_name=folder.kinds[0],
         seed=seed,
+    )
+
+
+# --- surfaces -------------------------------------------------------------------------------------
+
+
+@checked
+def from_surface(
+    surface: Surface, *, labeled: CountOr0 = 0, known_kinds: Iterable[str] | None = None
+) -> Split:
+    """Split the crops of a surface: its parts are already disjoint, down to the pixel.
+
+    Parameters
+    ----------
+    surface
+        What :func:`badsad_lib.surfaces.load` returned.
+    labeled
+        How many labeled anomalies training knows, the kinds in turn; at most half of those of the
+        training region. The other half is ``val_anomalies``. 0 trains without labels.
+    known_kinds
+        The kinds of labeled anomalies; all by default.
+
+    Returns
+    -------
+    Split
+        With ``subset`` "surfaces"; ``data`` is the material, ``normal_class`` its number. An index
+        counts in ``surface.images``, so ``surface.kind[split.test_index]`` tells the kinds.
+
+    Raises
+    ------
+    ValueError
+        An unknown kind, or more labeled anomalies than there are.
+    """
+    known = list(KINDS[1:]) if known_kinds is None else list(known_kinds)
+    if unknown := sorted(set(known) - set(KINDS[1:])):
+        raise ValueError(f"no kind of defect {unknown[0]!r}; choose from {', '.join(KINDS[1:])}")
+    halves = {
+        kind: surface.where("train", number).tensor_split(2)
+        for number, kind in enumerate(KINDS)
+        if number
+    }
+    columns = [halves[kind][0] for kind in known]
+    available = sum(map(len, columns))
+    _require(f"labeled={labeled}", labeled, available, f"of the known kinds {known}")
+    # First those that are first of their kind: the kinds in turn.
+    dealt = sorted((rank, int(i)) for column in columns for rank, i in enumerate(column))
+    chosen = torch.tensor([i for _, i in dealt[:labeled]], dtype=torch.int64)
+    train = torch.cat([surface.where("train", 0), chosen])
+    shuffle = _stream(surface.seed, _ORDER).permutation(len(train))
+    index = {
+        "train": train[torch.from_numpy(shuffle)],
+        "val": surface.where("val", 0),
+        "val_anomaly": torch.cat([second for _, second in halves.values()]),
+        "trusted": surface.where("trusted", 0),
+        "test": surface.where("test"),
+    }
+    trusted = surface.where("trusted")
+    index["trusted_anomaly"] = trusted[surface.kind[trusted] > 0]
+    images = {name: surface.images[places] for name, places in index.items()}
+    is_anomaly = surface.kind > 0
+    return Split(
+        train_images=images["train"],
+        train_labels=-is_anomaly[index["train"]].long(),
+        train_is_anomaly=is_anomaly[index["train"]],
+        train_index=index["train"],
+        val_images=images["val"],
+        val_index=index["val"],
+        val_anomalies=images["val_anomaly"],
+        val_anomaly_index=index["val_anomaly"],
+        trusted_images=images["trusted"],
+        trusted_index=index["trusted"],
+        trusted_anomalies=images["trusted_anomaly"],
+        trusted_anomaly_index=index["trusted_anomaly"],
+        test_images=images["test"],
+        test_is_anomaly=is_anomaly[index["test"]],
+        test_index=index["test"],
+        data=surface.material,
+        subset="surfaces",
+        normal_class=MATERIALS.index(surface.material),
+        class_name=surface.material,
+        seed=surface.seed,
     )
 
 

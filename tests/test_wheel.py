@@ -18,6 +18,7 @@ from packaging.utils import canonicalize_name
 
 from badsad_lib.course import shipped
 from badsad_lib.datasets import COURSE_FILES
+from badsad_lib.surfaces import FILE
 
 ROOT = Path(__file__).resolve().parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
@@ -68,7 +69,9 @@ def test_all_that_ships_is_in_it_and_nothing_that_was_fetched(wheel):
     names = zipfile.ZipFile(wheel).namelist()
     there = {name.partition("_shipped/")[2] for name in names if "_shipped/" in name}
     tables = {path.relative_to(ROOT).as_posix() for path in ROOT.glob("benchmarks/results/*.csv")}
-    expected = {f"data/{name}" for name in (*COURSE_FILES.values(), "README.md", "SHA256SUMS")}
+    expected = {
+        f"data/{name}" for name in (*COURSE_FILES.values(), FILE, "README.md", "SHA256SUMS")
+    }
     expected |= {f"data/detectors/{name}.safetensors" for name in shipped.RECIPES}
     assert tables
     assert expected | tables <= there
