@@ -171,8 +171,10 @@ def control_triggers(trigger: Trigger) -> dict[str, Trigger]:
 
     ``turned``: the same, turned by a quarter (a patch lands in another corner, waves
     run along rows). ``noise`` and ``rings``: another pattern that changes each
-    image by as much in the L2 norm. For a border also ``inset``: the same frame just
-    inside of it.
+    image by as much in the L2 norm. For a border also ``inset``, the same frame just
+    inside of it, and ``apart``, the first one further in of which no pixel falls into a
+    2x2 cell of pooling together with the trigger's: what lies closer, a network that
+    pools by two sees half as the trigger itself.
     """
     others: dict[str, Trigger] = {
         "turned": _turned(trigger),
@@ -180,7 +182,9 @@ def control_triggers(trigger: Trigger) -> dict[str, Trigger]:
         "rings": _same_energy(trigger, seed=None),
     }
     if isinstance(trigger, Border):
-        others["inset"] = replace(trigger, margin=trigger.margin + trigger.width)
+        inside = trigger.margin + trigger.width
+        others["inset"] = replace(trigger, margin=inside)
+        others["apart"] = replace(trigger, margin=inside + inside % 2)
     return others
 
 

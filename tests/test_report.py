@@ -10,6 +10,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch.nn.functional import max_pool2d
 
 from badsad_lib import DeepSAD, datasets
 from badsad_lib.attacks import BadSAD
@@ -141,7 +142,17 @@ def test_a_border_has_the_frame_inside_of_it_for_a_control():
     inset = control_triggers(trigger)["inset"](black)
     assert torch.equal(inset, Border(width=2, strength=0.5, margin=3)(black))
     assert not (inset * trigger(black)).any()
-    assert "inset" not in control_triggers(Patch())
+    assert not {"inset", "apart"} & set(control_triggers(Patch()))
+
+
+@pytest.mark.parametrize("trigger", [Border(), Border(margin=1), Border(width=3, margin=2)])
+def test_the_frame_apart_shares_no_cell_of_pooling_with_the_border(trigger: Border) -> None:
+    black = torch.zeros(1, 1, 28, 28)
+    apart = control_triggers(trigger)["apart"](black)
+    shared = max_pool2d(apart, 2) * max_pool2d(trigger(black), 2)
+    assert apart.any() and not shared.any()
+    inside = trigger.margin + trigger.width
+    assert torch.equal(apart, replace(trigger, margin=inside + inside % 2)(black))
 
 
 def test_a_trigger_that_writes_into_its_input_gets_true_controls():
