@@ -51,7 +51,7 @@ test: lint book ## everything: lint, unit tests, notebooks, guards, site, browse
 		--nbval-cell-timeout=300 -n $(WORKERS) --dist loadscope --no-loadscope-reorder
 
 test-fast: lint ## lint and unit tests, without notebooks, site and browser
-	$(one_thread) $(PYTEST) tests --ignore=tests/book --ignore=tests/site -m "not slow" \
+	$(one_thread) $(PYTEST) tests --ignore=tests/book --ignore=tests/site -m "not slow" -p no:nbval \
 		-n $(WORKERS) --dist loadscope
 
 lint: setup ## ruff and mypy

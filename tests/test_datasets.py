@@ -259,6 +259,7 @@ def test_mnist_rebuilds_bit_for_bit(build, tmp_path):
     check_rebuilt(build, "mnist", DATA, tmp_path)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("real_originals")
 def test_fashion_mnist_rebuilds_bit_for_bit(build, tmp_path, monkeypatch):
     monkeypatch.setattr(datasets, "DEBIAN_FASHION_MNIST", DEBIAN)
@@ -507,6 +508,7 @@ def test_cifar10_is_read_from_the_folder_and_from_the_archive(tmp_path, archive)
     assert sorted(tmp_path.rglob("*")) == before
 
 
+@pytest.mark.slow
 def test_the_digests_of_cifar10_are_torchvisions():
     cifar10 = import_torchvision().datasets.CIFAR10
     assert dict([*cifar10.train_list, *cifar10.test_list]) == PUBLISHED["_CIFAR_MD5"]

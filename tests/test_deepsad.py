@@ -101,6 +101,7 @@ def test_threshold_lets_the_asked_share_pass():
 # --- training ------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_training_learns(task, fitted):
     test = torch.cat([blobs(50, row=8, seed=7), blobs(50, row=16, seed=8)])
     truth = np.r_[np.zeros(50), np.ones(50)]
@@ -118,6 +119,7 @@ def test_scores_are_not_constant_and_the_center_is_not_zero(task, fitted):
     assert (fitted.center_.abs() >= 0.1 - 1e-6).all()
 
 
+@pytest.mark.slow
 def test_pretrained_weights_reach_the_detector(task):
     images, labels = task
     raw = DeepSAD(**{**QUICK, "pretrain_epochs": 0}, seed=0).fit(images, labels)
@@ -234,6 +236,7 @@ def test_the_result_agrees_between_one_and_two_threads(task, with_threads):
     assert one == pytest.approx(two, abs=0.01)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("network", SHAPES)
 def test_every_network_trains_scores_and_travels(network, tmp_path):
     shape = SHAPES[network]

@@ -169,6 +169,7 @@ def test_equal_settings_run_once(path):
     assert list(table["x"]) == [1, 2]
 
 
+@pytest.mark.slow
 @given(data=st.data())
 @settings(max_examples=40)
 def test_a_file_cut_anywhere_loses_only_the_row_that_was_cut(data):
@@ -345,6 +346,7 @@ def test_a_killed_grid_goes_on_where_it_stopped(killed, monkeypatch):
     assert set(recorded) <= set(started)
 
 
+@pytest.mark.slow
 def test_processes_take_one_thread_each(killed):
     assert len(set(killed.rows["pid"])) <= 2
     assert killed.pid not in set(killed.rows["pid"])

@@ -102,6 +102,7 @@ def test_members_of_an_archive_are_found_by_their_names(tmp_path):
         _formats.tar_members(path, ["a", "b"], 9998)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["wanted", "skipped"])
 def test_a_bomb_of_tar_is_not_unpacked(tmp_path, name):
     path = tar(tmp_path / "bomb.tar.gz", **{name: bytes(BOMB)})

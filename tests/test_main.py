@@ -211,6 +211,7 @@ def test_a_class_can_be_given_by_name(trained, capsys):
     assert "no class 'Boot'; choose from T-shirt/top, Trouser" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_threads_are_set(trained):
     before = torch.get_num_threads()
     try:

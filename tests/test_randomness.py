@@ -84,6 +84,7 @@ DRAWS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("what", DRAWS)
 def test_the_global_generators_are_left_alone(what):
     before = global_states()

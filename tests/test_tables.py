@@ -32,6 +32,7 @@ def runs(*pairs: tuple[int, int], **columns: list[float]) -> pd.DataFrame:
 # --- the pages ----------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("page", tables.PAGES)
 def test_a_page_shows_the_committed_results(page):
     assert tables.filled(TEXTS[page]) == TEXTS[page]

@@ -65,6 +65,7 @@ def python(wheel, tmp_path_factory) -> Path:
     return python
 
 
+@pytest.mark.slow
 def test_all_that_ships_is_in_it_and_nothing_that_was_fetched(wheel):
     names = zipfile.ZipFile(wheel).namelist()
     there = {name.partition("_shipped/")[2] for name in names if "_shipped/" in name}

@@ -170,6 +170,7 @@ def shows_a_board(images: torch.Tensor) -> torch.Tensor:
     return torch.cosine_similarity(*centered).abs() > 0.7
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ADAPTATIONS)
 def test_no_adaptation_shows_the_network_a_triggered_anomaly(name):
     """Whatever passes through it in training is a normal, or an anomaly as it was."""

@@ -282,6 +282,7 @@ ATTACKS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("network", SHAPES)
 @pytest.mark.parametrize("kind", ATTACKS)
 def test_every_attack_delivers_an_ordinary_detector_for_every_network(kind, network):
@@ -462,6 +463,7 @@ def test_bad_data_is_refused(attack):
 # --- universal triggers --------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("network", "epsilon"), [("fashion_mnist", 8 / 255), ("cifar10", 0.05)])
 def test_badsad_finds_a_universal_pattern_within_its_bound(network, epsilon):
     images, labels = a_training_set(SHAPES[network], normals=20)

@@ -16,6 +16,7 @@ def test_every_recipe_has_its_file_and_every_file_its_recipe():
         assert shipped.path(name).stat().st_size < 1_000_000
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", shipped.RECIPES)
 def test_a_detector_was_made_as_its_recipe_says(name):
     detector = shipped.load(name)

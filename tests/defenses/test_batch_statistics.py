@@ -56,6 +56,7 @@ def test_what_cannot_be_measured_is_refused_at_the_door():
         BatchStatistics().statistic(tiny(), trusted(), anomalies(count=3))
 
 
+@pytest.mark.slow
 def test_ordinary_victims_of_the_course_show_a_gap():
     split = shipped.split()
     gap = {

@@ -48,6 +48,7 @@ def test_suspicion_is_one_finite_number_an_image(kind, network):
     assert np.isfinite(suspicion).all()
 
 
+@pytest.mark.slow
 def test_suspicion_does_not_depend_on_the_other_images(kind):
     defense = kind().fit(tiny(), trusted(), anomalies())
     images = noise((5, 1, 28, 28), seed=9)
@@ -61,6 +62,7 @@ def test_flagged_means_above_the_threshold(kind):
     assert (defense.flags(images) == (defense.suspicion(images) > defense.threshold_)).all()
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_threshold_and_a_second_fit_starts_afresh(kind):
     defense = kind().fit(tiny(), trusted(), anomalies())
     before = defense.threshold_
@@ -69,6 +71,7 @@ def test_the_same_seed_gives_the_same_threshold_and_a_second_fit_starts_afresh(k
     assert defense.fit(tiny(), trusted(), anomalies()).threshold_ == before
 
 
+@pytest.mark.slow
 def test_the_detector_keeps_its_scores(kind):
     images = trusted()
     before = tiny().decision_function(images)

@@ -37,6 +37,7 @@ def test_it_is_trained_for_the_steps_that_were_asked_for():
     assert own.steps(150) <= 8
 
 
+@pytest.mark.slow
 def test_it_does_without_anomalies_and_with_those_that_it_makes():
     ways = [
         SHORT.repair(tiny(), trusted()),
