@@ -13,23 +13,41 @@ from typing import Any
 
 from nbformat import NotebookNode
 
+from tools.fold import BEHIND, FOLDED, claims, is_open, only_shows, stored_text, tags
 from tools.lessons import TIME_SPAN, code_digest, measured_time
-from tools.myst import Directive, directives
+from tools.myst import Directive, blocks, directives
+from tools.plain_markdown import LabError
+from tools.questions import PREDICT, SELF_CHECK, Question, questions
 
 BUDGET_SECONDS = 90
 BUDGET_CORES = 2
 MAX_CELL_LINES = 25
 MIN_ALT_WORDS = 4
-SECTIONS = ("Objectives", "Prerequisites", "Recap", "Exercises", "Further reading")
+MAX_WORDS = 3500
+MAX_OPEN_CELLS = 35
+MAX_LINE = 72  # characters that a page of 1280 pixels shows without scrolling
+MIN_QUESTIONS = 4
+SECTIONS = ("Objectives", "Prerequisites", "Recap", "Further reading")
+# Lessons that were written before these limits and are still to be brought under them.
+NOT_YET = frozenset(
+    {
+        "2_deepsad",
+        "3_triggers",
+        "4_naive_poisoning",
+        "5_latent_manipulation",
+        "6_evaluation",
+        "7_finding_poison",
+        "8_repairing_models",
+    }
+)
 
 CHECKED = "nbval-check-output"
 SKIPPED = {"nbval-skip", "skip-execution"}
 RAISES = "raises-exception"
-TAGS = {CHECKED, RAISES, *SKIPPED, "exercise", "solution"} | {
+TAGS = {CHECKED, RAISES, *SKIPPED, "exercise", "solution", "reveals"} | {
     f"{action}-{part}" for action in ("hide", "remove") for part in ("input", "output", "cell")
 }
 
-CLAIM_LINE = re.compile(r"^.*\S (>=|<=) .*\S: holds$", re.MULTILINE)
 MACHINE_PATH = re.compile(
     r"(?<![\w.:/-])/(?:home|root|work|Users|tmp|opt|usr|var|mnt|srv)/\w|\b[A-Z]:\\\w"
 )
@@ -42,7 +60,7 @@ def guard_executed(notebook: NotebookNode) -> list[str]:
     problems = []
     expected = 0
     for name, cell in _code_cells(notebook):
-        skipped = SKIPPED & set(_tags(cell))
+        skipped = SKIPPED & set(tags(cell))
         if skipped and skipped != SKIPPED:
             problems.append(f"{name}: to skip a cell give it both tags, {sorted(SKIPPED)}")
         if skipped:
@@ -65,19 +83,19 @@ def guard_compared(notebook: NotebookNode) -> list[str]:
     problems = []
     compared = 0
     for name, cell in _code_cells(notebook):
-        text = _text(cell)
-        unknown = set(_tags(cell)) - TAGS
+        text = stored_text(cell)
+        unknown = set(tags(cell)) - TAGS
         if unknown:
             problems.append(f"{name}: unknown tag {sorted(unknown)}; known: {sorted(TAGS)}")
-        if CHECKED in _tags(cell):
+        if CHECKED in tags(cell):
             compared += 1
             if not text.strip():
                 problems.append(f"{name}: is compared but has no text output")
-            elif not CLAIM_LINE.search(text):
+            elif not claims(cell):
                 problems.append(f"{name}: is compared but prints no claim; use claims.claim")
             if cell.source.rstrip().endswith(";"):
                 problems.append(f"{name}: is compared, so it must not end with a semicolon")
-        elif CLAIM_LINE.search(text):
+        elif claims(cell):
             problems.append(f"{name}: prints a claim, so it needs the tag {CHECKED}")
     if not compared:
         problems.append(f"notebook: no cell is compared; tag its claims {CHECKED}")
@@ -89,9 +107,9 @@ def guard_clean_outputs(notebook: NotebookNode) -> list[str]:
     problems = []
     for name, cell in _code_cells(notebook):
         kinds = {output.output_type for output in cell.outputs}
-        if "error" in kinds and RAISES not in _tags(cell):
+        if "error" in kinds and RAISES not in tags(cell):
             problems.append(f"{name}: stores an error without the tag {RAISES}")
-        if RAISES in _tags(cell) and "error" not in kinds:
+        if RAISES in tags(cell) and "error" not in kinds:
             problems.append(f"{name}: is tagged {RAISES} but stores no error")
         if any(output.get("name") == "stderr" for output in cell.outputs):
             problems.append(f"{name}: wrote to stderr; mend the warning or turn progress off")
@@ -99,10 +117,10 @@ def guard_clean_outputs(notebook: NotebookNode) -> list[str]:
             html = "".join(output.get("data", {}).get("text/html", ""))
             if "<script" in html or set(SCRIPT_TYPES) & set(output.get("data", {})):
                 problems.append(f"{name}: has a widget or script output; use a static figure")
-        if MACHINE_PATH.search(_text(cell)):
-            found = MACHINE_PATH.search(_text(cell))
+        if MACHINE_PATH.search(stored_text(cell)):
+            found = MACHINE_PATH.search(stored_text(cell))
             problems.append(f"{name}: prints a path of one machine, near {found and found[0]!r}")
-        if NUMPY_SCALAR.search(_text(cell)):
+        if NUMPY_SCALAR.search(stored_text(cell)):
             problems.append(f"{name}: prints a raw numpy scalar; format the number")
     return problems
 
@@ -187,6 +205,76 @@ def guard_exercises(notebook: NotebookNode) -> list[str]:
     return problems
 
 
+def guard_length(notebook: NotebookNode) -> list[str]:
+    """A lesson is as long as its idea. What is folded is not counted."""
+    problems = []
+    words = sum(_open_words(c.source) for c in notebook.cells if _is_open_text(c))
+    if words > MAX_WORDS:
+        problems.append(f"notebook: has {words} words, at most {MAX_WORDS}")
+    count = sum(is_open(cell) for _, cell in _code_cells(notebook))
+    if count > MAX_OPEN_CELLS:
+        problems.append(f"notebook: has {count} open code cells, at most {MAX_OPEN_CELLS}")
+    return problems
+
+
+def guard_folds(notebook: NotebookNode) -> list[str]:
+    """What only checks or shows is folded, behind a name; what is open fits the page."""
+    problems = []
+    for name, cell in _code_cells(notebook):
+        own = is_open(cell) and "exercise" not in tags(cell)
+        if own and (claims(cell) or only_shows(cell)):
+            problems.append(f"{name}: only checks or shows; run `python -m tools.fold`")
+        if FOLDED in tags(cell):
+            prompt = cell.metadata.get("mystnb", {}).get("code_prompt_show", "")
+            if prompt not in {f"Show {what}" for what in BEHIND}:
+                problems.append(f"{name}: its fold has no name; run `python -m tools.fold`")
+        widest = max(map(len, cell.source.splitlines()))
+        if is_open(cell) and widest > MAX_LINE:
+            problems.append(f"{name}: has a line of {widest} characters, at most {MAX_LINE}")
+    return problems
+
+
+def guard_questions(notebook: NotebookNode) -> list[str]:
+    """Predictions and self-checks have answers to choose from, and say which is right."""
+    problems = []
+    found: list[Question] = []
+    for position, cell in enumerate(notebook.cells):
+        if cell.cell_type != "markdown":
+            continue
+        try:
+            here = list(questions(cell.source))
+        except LabError as error:
+            problems.append(f"cell {position}: {error}")
+            continue
+        found += here
+        if sum(question.kind == PREDICT for question in here) > 1:
+            problems.append(f"cell {position}: one prediction a cell, since a result follows each")
+    if not any(question.kind == PREDICT for question in found):
+        problems.append("notebook: nothing is predicted; see {admonition} with :class: predict")
+    if sum(question.kind == SELF_CHECK for question in found) < MIN_QUESTIONS:
+        problems.append(f"notebook: its self-check has fewer than {MIN_QUESTIONS} questions")
+    if not re.search(r"^## Self-check$", _markdown(notebook), re.MULTILINE):
+        problems.append("notebook: no section '## Self-check'")
+    return problems
+
+
+def guard_exercises_in_place(notebook: NotebookNode) -> list[str]:
+    """Exercises stand where they are needed, and a result comes from the reader's own function."""
+    problems = []
+    sources = [cell.source for cell in notebook.cells]
+    recap = next((i for i, s in enumerate(sources) if re.search(r"^## Recap", s, re.M)), None)
+    for position, directive in _directives(notebook):
+        waits = recap is not None and position > recap
+        if waits and directive.name in ("exercise", "exercise-start"):
+            problems.append(
+                f"exercise {directive.argument!r}: waits at the end; put it where it is needed"
+            )
+    code = [cell.source for _, cell in _code_cells(notebook) if "solution" not in tags(cell)]
+    if not any(re.search(r"\byours\(", source) for source in code):
+        problems.append("notebook: no result comes from the reader's function; use solutions.yours")
+    return problems
+
+
 def guard_time(notebook: NotebookNode, record: dict[str, Any] | None) -> list[str]:
     """The lesson was run by `make execute` as it stands, within the budget, and says so."""
     if record is None:
@@ -223,12 +311,38 @@ GUARDS: tuple[Callable[[NotebookNode], list[str]], ...] = (
     guard_sections,
     guard_exercises,
 )
+READABLE: tuple[Callable[[NotebookNode], list[str]], ...] = (
+    guard_length,
+    guard_folds,
+    guard_questions,
+    guard_exercises_in_place,
+)
 
 
-def lesson_problems(notebook: NotebookNode, record: dict[str, Any] | None) -> list[str]:
+def lesson_problems(
+    notebook: NotebookNode, record: dict[str, Any] | None, name: str = ""
+) -> list[str]:
     """Return everything that is wrong with a lesson, given the record of its last execution."""
-    problems = [problem for guard in GUARDS for problem in guard(notebook)]
+    guards = GUARDS if name in NOT_YET else (*GUARDS, *READABLE)
+    problems = [problem for guard in guards for problem in guard(notebook)]
     return problems + guard_time(notebook, record)
+
+
+def _is_open_text(cell: NotebookNode) -> bool:
+    return cell.cell_type == "markdown" and "solution" not in tags(cell)
+
+
+def _open_words(text: str) -> int:
+    """Count the words outside code and dropdowns, fences and options left out."""
+    count = 0
+    for block in blocks(text):
+        if isinstance(block, str):
+            count += len(block.split())
+        elif isinstance(block, Directive):
+            count += len(block.argument.split())
+            closed = block.name == "dropdown" or "dropdown" in block.options.get("class", "")
+            count += 0 if closed else _open_words(block.body)
+    return count
 
 
 def _directives(notebook: NotebookNode) -> Iterator[tuple[int, Directive]]:
@@ -242,20 +356,6 @@ def _code_cells(notebook: NotebookNode) -> Iterator[tuple[str, NotebookNode]]:
     for position, cell in enumerate(notebook.cells):
         if cell.cell_type == "code" and cell.source.strip():
             yield f"cell {position} ({cell.source.strip().splitlines()[0][:40]!r})", cell
-
-
-def _tags(cell: NotebookNode) -> list[str]:
-    return cell.metadata.get("tags", [])
-
-
-def _text(cell: NotebookNode) -> str:
-    """All that a code cell printed or displayed as plain text."""
-    parts = []
-    for output in cell.outputs:
-        parts.append(output.get("text", ""))
-        parts.append(output.get("data", {}).get("text/plain", ""))
-        parts.append("\n".join(output.get("traceback", [])))
-    return "\n".join("".join(part) for part in parts)
 
 
 def _markdown(notebook: NotebookNode) -> str:

@@ -23,10 +23,15 @@ from pathlib import Path
 import nbformat
 from nbformat import NotebookNode, v4
 
+from tools.fold import FOLDED
+from tools.guards import NOT_YET
 from tools.lessons import ROOT, lessons, write_atomically
+from tools.myst import Directive, blocks
 from tools.plain_markdown import HEADING, LabError, PlainMarkdown
+from tools.questions import PREDICT, Question, kind_of, offers_answers, question
 
 SOLUTION = "solution"
+REVEALS = "reveals"
 DROPPED = {SOLUTION, "remove-cell"}
 KEPT_TAGS = {"exercise", "raises-exception", "skip-execution"}  # the rest is for book and tests
 GIVEN = {*dir(builtins), "display", "get_ipython"}  # names that every kernel has
@@ -34,7 +39,8 @@ GIVEN = {*dir(builtins), "display", "get_ipython"}  # names that every kernel ha
 NOTE = """> **Student version.** This is the lesson without its solutions. Run the cells from top to
 > bottom (Shift+Enter). In each exercise replace the stub, run it, then run its checker: it says
 > what is still wrong. The numbers in the text come from the book's own run, and your last digits
-> may differ. Cells import `badsad_lib`, so the notebook needs the course's environment:
+> may differ. Where you are asked to predict, write your choice down before you run on: the next
+> result tells. Cells import `badsad_lib`, so the notebook needs the course's environment:
 > `make lab` in a clone of the course opens JupyterLab in it."""
 
 
@@ -64,22 +70,34 @@ def student_version(notebook: NotebookNode, lesson: Path) -> Lab:
     The notebook is left alone. References to other pages, pictures and papers are looked up
     in the folder of ``lesson``. Raises :class:`LabError` as :func:`derive` does.
     """
-    plain = PlainMarkdown(lesson, _glued_values(notebook))
-    cells = []
+    early = notebook.cells if lesson.stem in NOT_YET else []
+    known = {key: value for cell in early for key, value in _glued_values(cell).items()}
+    plain = PlainMarkdown(lesson, known)
+    cells: list[NotebookNode] = []
     bound: set[str] = set()
+    waiting: dict[int, list[Question]] = {}  # what a result will reveal, by the result's cell
+    due: list[Question] = []
     for position, cell in enumerate(notebook.cells):
         try:
             _check_gates(notebook, position)
-            if DROPPED & set(_tags(cell)):
-                continue
-            if cell.cell_type == "code":
-                bound |= _check_names(cell.source, bound)
-            source = plain.text(cell.source) if cell.cell_type == "markdown" else cell.source
+            if not DROPPED & set(_tags(cell)):
+                cells += [_revealed(plain, question, cells) for question in due]
+                due = []
+                if cell.cell_type == "code":
+                    bound |= _check_names(cell.source, bound)
+                    cells += [_lab_cell(cell, cell.source)] if cell.source.strip() else []
+                else:
+                    shown, asked = _asking(plain, cell)
+                    cells += shown
+                    for question in asked:
+                        waiting.setdefault(_result(notebook, position), []).append(question)
         except LabError as error:
             start = (cell.source.strip().splitlines() or [""])[0][:40]
             raise LabError(f"{lesson.name}, cell {position} ({start!r}): {error}") from None
-        if source.strip():
-            cells.append(_lab_cell(cell, source))
+        # What a cell has glued may be told from there on, and not before.
+        plain.glued |= _glued_values(cell)
+        due += waiting.pop(position, [])
+    cells += [_revealed(plain, question, cells) for question in due]
     if cells:
         first = cells[0]
         first.source = HEADING.sub(lambda title: f"{title[0]}\n\n{NOTE}", first.source, count=1)
@@ -142,16 +160,76 @@ def _files(lesson: Path) -> dict[str, bytes]:
     return contents | {picture: (lesson.parent / picture).read_bytes() for picture in lab.pictures}
 
 
-def _glued_values(notebook: NotebookNode) -> dict[str, str]:
-    """Return what the cells have glued, by key, as the page shows it."""
+def _glued_values(cell: NotebookNode) -> dict[str, str]:
+    """Return what a cell has glued, by key, as the page shows it."""
     values = {}
-    for cell in notebook.cells:
-        for output in cell.get("outputs", []):
-            record = output.get("metadata", {}).get("scrapbook", {})
-            if "name" in record:
-                text = output.data.get(f"{record.get('mime_prefix', '')}text/plain", "")
-                values[record["name"]] = _unquoted(text)
+    for output in cell.get("outputs", []):
+        record = output.get("metadata", {}).get("scrapbook", {})
+        if "name" in record:
+            text = output.data.get(f"{record.get('mime_prefix', '')}text/plain", "")
+            values[record["name"]] = _unquoted(text)
     return values
+
+
+def _asking(plain: PlainMarkdown, cell: NotebookNode) -> tuple[list[NotebookNode], list[Question]]:
+    """Return the cells of a text, and the predictions in it.
+
+    A prediction becomes its question and answers, and a cell to write the choice in. What
+    explains it is left out.
+    """
+    cells: list[NotebookNode] = []
+    asked: list[Question] = []
+    text: list[str] = []
+
+    def close() -> None:
+        source = plain.text("\n\n".join(text))
+        text.clear()
+        if source.strip():
+            cells.append(_lab_cell(cell, source))
+            cells[-1].id = _numbered(cell.id, len(cells) - 1)
+
+    for block in blocks(cell.source):
+        if isinstance(block, Directive) and kind_of(block) == PREDICT and offers_answers(block):
+            asked.append(question(block))
+            text.append(f"````{{admonition}} {block.argument}\n{asked[-1].text}\n````")
+            close()
+            choices = [str(number + 1) for number in range(asked[-1].answers)]
+            listed = f"{', '.join(choices[:-1])} or {choices[-1]}"
+            code = f"my_prediction = ...  # write {listed} here, run this, and go on"
+            cells.append(v4.new_code_cell(code, id=_numbered(cell.id, len(cells))))
+        elif isinstance(block, Directive):
+            text.append(block.source)
+        else:
+            text.append(block if isinstance(block, str) else block.text)
+    close()
+    return cells, asked
+
+
+def _result(notebook: NotebookNode, position: int) -> int:
+    """Return the position of the cell that answers the prediction in another."""
+    results = []
+    for later, cell in enumerate(notebook.cells[position + 1 :], start=position + 1):
+        if cell.cell_type == "markdown":
+            if any(kind_of(d) == PREDICT for d in blocks(cell.source) if isinstance(d, Directive)):
+                break
+        elif not DROPPED & set(_tags(cell)):
+            if REVEALS in _tags(cell):
+                return later
+            if cell.get("outputs") and "exercise" not in _tags(cell):
+                results.append(later)
+    if not results:
+        raise LabError("no cell with a result follows this prediction; tag it 'reveals'")
+    return results[0]
+
+
+def _revealed(plain: PlainMarkdown, asked: Question, cells: list[NotebookNode]) -> NotebookNode:
+    """Return the cell that tells what a prediction is held against."""
+    source = plain.text(f"````{{admonition}} What happened\n{asked.explanation}\n````")
+    return v4.new_markdown_cell(source, id=_numbered(cells[-1].id, 1))
+
+
+def _numbered(name: str, number: int) -> str:
+    return f"{name[:60]}-{number}" if number else name
 
 
 def _unquoted(text: str) -> str:
@@ -197,7 +275,9 @@ def _tables(table: symtable.SymbolTable) -> Iterator[symtable.SymbolTable]:
 
 def _lab_cell(cell: NotebookNode, source: str) -> NotebookNode:
     tags = [tag for tag in _tags(cell) if tag in KEPT_TAGS]
-    metadata = {"tags": tags} if tags else {}
+    metadata: dict[str, object] = {"tags": tags} if tags else {}
+    if FOLDED in _tags(cell):
+        metadata["jupyter"] = {"source_hidden": True}
     if cell.cell_type == "code":
         return v4.new_code_cell(source, id=cell.id, metadata=metadata)
     copy = v4.new_markdown_cell(source, id=cell.id, metadata=metadata)

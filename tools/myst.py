@@ -19,6 +19,7 @@ class Directive:
     argument: str
     options: dict[str, str]
     body: str
+    source: str = ""
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,9 @@ def blocks(text: str) -> Iterator[str | Code | Directive]:
         while end < len(lines) and not _closes(lines[end], opening["fence"]):
             end += 1
         if opening.re is DIRECTIVE:
-            yield _directive(opening["name"], opening["argument"], lines[position + 1 : end])
+            whole = "\n".join(lines[position : end + 1])
+            inner = lines[position + 1 : end]
+            yield _directive(opening["name"], opening["argument"], inner, whole)
         else:
             yield Code("\n".join(lines[position : end + 1]))
         done = position = end + 1
@@ -68,9 +71,10 @@ def _closes(line: str, fence: str) -> bool:
     return len(line) >= len(fence) and set(line) == {fence[0]}
 
 
-def _directive(name: str, argument: str, inner: list[str]) -> Directive:
+def _directive(name: str, argument: str, inner: list[str], source: str) -> Directive:
     options = {}
     while inner and (option := OPTION.match(inner[0])):
         options[option[1]] = option[2].strip()
         inner = inner[1:]
-    return Directive(name, argument.strip(), options, "\n".join(inner).strip("\n"))
+    body = "\n".join(inner).strip("\n")
+    return Directive(name, argument.strip(), options, body, source)

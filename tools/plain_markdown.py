@@ -181,7 +181,10 @@ class PlainMarkdown:
 
     def _glue(self, key: str) -> str:
         if key not in self.glued:
-            raise LabError(f"no cell has stored the glued value {key!r}; run `make execute`")
+            raise LabError(
+                f"no cell before this has stored the glued value {key!r}: a value may be told "
+                "only after the cell that makes it has run. Or run `make execute`"
+            )
         return self.glued[key]
 
     def _cite(self, keys: str, in_text: bool = False) -> str:

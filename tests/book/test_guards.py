@@ -9,7 +9,14 @@ from typing import Any
 import pytest
 from nbformat import NotebookNode, v4
 
-from tools.guards import MAX_CELL_LINES, lesson_problems
+from tools.guards import (
+    MAX_CELL_LINES,
+    MAX_LINE,
+    MAX_OPEN_CELLS,
+    MAX_WORDS,
+    NOT_YET,
+    lesson_problems,
+)
 from tools.lessons import code_digest, measured_time
 
 OPENING = """# A lesson
@@ -20,15 +27,32 @@ OPENING = """# A lesson
 
 **Measured time:** <!-- time -->about 45 seconds on 2 CPU cores<!-- /time -->
 """
-CLOSING = """## Exercises
+PREDICTION = """````{admonition} Predict
+:class: predict
+How many?
+
+1. Two.
+2. Three.
+
+```{dropdown} Answer
+**2.** There are three.
+```
+````
+"""
+EXERCISE = """## Count
 
 ```{exercise} Count
 :label: ex-count
 
 Difficulty: easy, 5 minutes. How many?
 ```
+"""
+QUESTION = PREDICTION.replace("predict", "self-check").replace("Predict", "Question")
+CLOSING = f"""## Recap
 
-## Recap
+## Self-check
+
+{QUESTION * 4}
 
 ## Further reading
 """
@@ -64,11 +88,15 @@ def good_lesson() -> NotebookNode:
                 'claim("clean AUROC", auroc, at_least=0.95)',
                 3,
                 stdout("clean AUROC >= 0.95: holds\n"),
-                tags=["nbval-check-output"],
+                tags=["nbval-check-output", "hide-input"],
+                mystnb={"code_prompt_show": "Show the check"},
             ),
-            v4.new_markdown_cell(CLOSING),
+            v4.new_markdown_cell(EXERCISE),
             code("check_count(...)", 4, stdout("Not a number yet.\n")),
             v4.new_markdown_cell(SOLUTION),
+            v4.new_markdown_cell(PREDICTION),
+            code("count = yours(count)\ncount()", 5, stdout("3\n")),
+            v4.new_markdown_cell(CLOSING),
         ],
     )
 
@@ -174,7 +202,7 @@ def number_title(lesson: NotebookNode) -> None:
 
 
 def drop_recap(lesson: NotebookNode) -> None:
-    lesson.cells[4].source = lesson.cells[4].source.replace("## Recap", "")
+    lesson.cells[9].source = lesson.cells[9].source.replace("## Recap", "")
 
 
 def drop_solution(lesson: NotebookNode) -> None:
@@ -198,8 +226,68 @@ def drop_difficulty(lesson: NotebookNode) -> None:
 
 
 def drop_exercises(lesson: NotebookNode) -> None:
-    lesson.cells[4].source = "## Exercises\n\n## Recap\n\n## Further reading"
+    lesson.cells[4].source = "## Count"
     del lesson.cells[6]
+
+
+def let_exercises_wait(lesson: NotebookNode) -> None:
+    lesson.cells.append(lesson.cells.pop(4))
+
+
+def use_no_answer(lesson: NotebookNode) -> None:
+    lesson.cells[8].source = "count()"
+
+
+def unfold_claim(lesson: NotebookNode) -> None:
+    lesson.cells[3].metadata.tags = ["nbval-check-output"]
+
+
+def unfold_figure(lesson: NotebookNode) -> None:
+    lesson.cells[2].source = "import plots\nplots.bars(x)\nplots.bars(y);"
+
+
+def unfold_table(lesson: NotebookNode) -> None:
+    lesson.cells[1].source = "table(rows)"
+
+
+def forget_the_prompt(lesson: NotebookNode) -> None:
+    del lesson.cells[3].metadata["mystnb"]
+
+
+def widen_code(lesson: NotebookNode) -> None:
+    lesson.cells[1].source = f"x = {'1' * MAX_LINE}"
+
+
+def write_too_much(lesson: NotebookNode) -> None:
+    lesson.cells[0].source += "word " * (MAX_WORDS + 1)
+
+
+def show_too_much_code(lesson: NotebookNode) -> None:
+    lesson.cells[2:2] = [code("1", 2) for _ in range(MAX_OPEN_CELLS)]
+
+
+def predict_nothing(lesson: NotebookNode) -> None:
+    lesson.cells[7].source = "Look:"
+
+
+def predict_without_answers(lesson: NotebookNode) -> None:
+    lesson.cells[7].source = lesson.cells[7].source.replace("1. Two.\n2. Three.", "")
+
+
+def predict_without_the_right_one(lesson: NotebookNode) -> None:
+    lesson.cells[7].source = lesson.cells[7].source.replace("**2.** ", "")
+
+
+def predict_twice_at_once(lesson: NotebookNode) -> None:
+    lesson.cells[7].source *= 2
+
+
+def ask_too_little(lesson: NotebookNode) -> None:
+    lesson.cells[9].source = CLOSING.replace(QUESTION * 4, QUESTION * 3)
+
+
+def drop_self_check(lesson: NotebookNode) -> None:
+    lesson.cells[9].source = CLOSING.replace("## Self-check", "")
 
 
 def drop_time(lesson: NotebookNode) -> None:
@@ -239,6 +327,21 @@ BREAKAGES: list[tuple[Callable[[NotebookNode], None], str]] = [
     (drop_checker, "calls its checker"),
     (drop_difficulty, "does not say its difficulty"),
     (drop_exercises, "has no {exercise}"),
+    (let_exercises_wait, "waits at the end"),
+    (use_no_answer, "no result comes from the reader's function"),
+    (unfold_claim, "only checks or shows"),
+    (unfold_figure, "only checks or shows"),
+    (unfold_table, "only checks or shows"),
+    (forget_the_prompt, "its fold has no name"),
+    (widen_code, "has a line of 76 characters"),
+    (write_too_much, "words, at most 3500"),
+    (show_too_much_code, "open code cells, at most 35"),
+    (predict_nothing, "nothing is predicted"),
+    (predict_without_answers, "needs 2 to 4 answers"),
+    (predict_without_the_right_one, "must open with the number of the right answer"),
+    (predict_twice_at_once, "one prediction a cell"),
+    (ask_too_little, "fewer than 4 questions"),
+    (drop_self_check, "no section '## Self-check'"),
     (drop_time, "first cell lacks"),
     (type_time_by_hand, "the record says 'about 45 seconds"),
 ]
@@ -266,6 +369,24 @@ def test_the_record_of_the_run_is_held_against_the_lesson(
     lesson = good_lesson()
     problems = lesson_problems(lesson, good_record(lesson) | change)
     assert message in "\n".join(problems)
+
+
+def test_what_is_folded_is_not_counted() -> None:
+    lesson = good_lesson()
+    much = "word " * MAX_WORDS
+    lesson.cells[7].source = lesson.cells[7].source.replace("There are", f"There are {much}")
+    lesson.cells[6].source += much
+    lesson.cells[6].metadata.tags = ["solution"]
+    assert lesson_problems(lesson, good_record(lesson)) == []
+
+
+@pytest.mark.parametrize("name", sorted(NOT_YET))
+def test_a_lesson_that_is_still_to_be_shortened_keeps_the_other_rules(name: str) -> None:
+    lesson = good_lesson()
+    write_too_much(lesson)
+    assert lesson_problems(lesson, good_record(lesson), name) == []
+    strip(lesson)
+    assert lesson_problems(lesson, good_record(lesson), name) != []
 
 
 def test_a_lesson_without_a_record() -> None:

@@ -334,9 +334,9 @@ def small_lesson(*extra: NotebookNode) -> NotebookNode:
     glued = v4.new_output("display_data", data={"text/plain": "'42'"}, metadata=record)
     return v4.new_notebook(
         cells=[
+            v4.new_code_cell("glue('n', 42)", metadata={"tags": ["remove-cell"]}, outputs=[glued]),
             v4.new_markdown_cell("# Small\n\nIt has {glue:text}`n` images {cite}`svdd`."),
             v4.new_code_cell("n = 42", metadata={"tags": ["nbval-check-output"]}),
-            v4.new_code_cell("glue('n', n)", metadata={"tags": ["remove-cell"]}, outputs=[glued]),
             v4.new_markdown_cell("```{exercise} Count\n:label: ex\n```"),
             v4.new_code_cell("def count(): ...", metadata={"tags": ["exercise"]}),
             v4.new_markdown_cell(
@@ -379,6 +379,89 @@ def test_a_small_student_version() -> None:
 def test_the_complaint_names_notebook_and_cell(cell: NotebookNode, complaint: str) -> None:
     with pytest.raises(LabError, match=re.escape(f"2_deepsad.ipynb, {complaint}")):
         small_lab(cell)
+
+
+PREDICTION = """Now look.
+
+````{admonition} Predict
+:class: predict
+How many?
+
+1. Two.
+2. More.
+
+```{dropdown} Answer
+**2.** There are {glue:text}`later`.
+```
+````
+"""
+
+
+def result(source: str, **metadata: Any) -> NotebookNode:
+    shown = [v4.new_output("stream", name="stdout", text="43")]
+    return v4.new_code_cell(source, outputs=shown, metadata=metadata)
+
+
+def glues(name: str, value: str) -> NotebookNode:
+    record = {"scrapbook": {"name": name, "mime_prefix": ""}}
+    glued = v4.new_output("display_data", data={"text/plain": f"'{value}'"}, metadata=record)
+    return v4.new_code_cell("glue(...)", metadata={"tags": ["remove-cell"]}, outputs=[glued])
+
+
+def told(*cells: NotebookNode) -> list[str]:
+    return [cell.source for cell in small_lab(*cells).notebook.cells[4:-1]]
+
+
+def test_a_prediction_is_written_down_and_told_after_its_result() -> None:
+    question, cell, code, answer, end = told(
+        v4.new_markdown_cell(PREDICTION),
+        result("print(n)"),
+        glues("later", "43"),
+        v4.new_markdown_cell("The end."),
+    )
+    assert question.startswith("Now look.\n\n<blockquote>\n\n**Predict**\n\nHow many?\n\n1. Two.")
+    assert "There are" not in question
+    assert cell == "my_prediction = ...  # write 1 or 2 here, run this, and go on"
+    assert code == "print(n)"
+    assert answer.startswith("<blockquote>\n\n**What happened**\n\n**2.** There are 43.")
+    assert end == "The end."
+
+
+def test_the_result_is_the_cell_that_shows_something_or_the_tagged_one() -> None:
+    asked = v4.new_markdown_cell(PREDICTION)
+    silent, loud = v4.new_code_cell("few = 1"), result("print(few)")
+    cells = told(asked, glues("later", "43"), silent, loud, result("print(n)", tags=["reveals"]))
+    assert cells[-1].startswith("<blockquote>")
+    cells = told(asked, glues("later", "43"), silent, loud, result("print(n)"))
+    assert [cell.startswith("<blockquote>") for cell in cells] == [0, 0, 0, 0, 1, 0]
+
+
+def test_ids_stay_unique_with_several_predictions() -> None:
+    asked = [v4.new_markdown_cell(PREDICTION), result("print(n)"), glues("later", "43")]
+    asked += [v4.new_markdown_cell(PREDICTION), result("print(n)")]
+    ids = [cell.id for cell in small_lab(*asked).notebook.cells]
+    assert len(set(ids)) == len(ids)
+
+
+@pytest.mark.parametrize(
+    ("cells", "complaint"),
+    [
+        ([v4.new_markdown_cell(PREDICTION)], "no cell with a result follows"),
+        ([v4.new_markdown_cell(PREDICTION), v4.new_code_cell("n")], "no cell with a result"),
+        (
+            [v4.new_markdown_cell("{glue:text}`later`"), result("print(n)"), glues("later", "43")],
+            "may be told only after the cell that makes it has run",
+        ),
+    ],
+)
+def test_nothing_is_told_before_its_cell_ran(cells: list[NotebookNode], complaint: str) -> None:
+    with pytest.raises(LabError, match=complaint):
+        student_version(small_lesson(*cells), LESSON.with_name("2_small.ipynb"))
+
+
+def test_folded_cells_are_folded_in_jupyter_too() -> None:
+    lab = small_lab(v4.new_code_cell("print(n)", metadata={"tags": ["hide-input"]})).notebook
+    assert lab.cells[-2].metadata == {"jupyter": {"source_hidden": True}}
 
 
 def test_a_cell_of_a_solution_without_its_tag_is_refused() -> None:
@@ -458,7 +541,7 @@ def test_notebooks_and_their_pictures_are_written(course: Path) -> None:
 
 def test_a_changed_lesson_reaches_an_untouched_notebook(course: Path) -> None:
     write(course / "labs", course)
-    change(course / "book/2_small.ipynb", 1, source="n = 43")
+    change(course / "book/2_small.ipynb", 2, source="n = 43")
     assert write(course / "labs", course) == []
     assert read(course / "labs" / "2_small.ipynb").cells[1].source == "n = 43"
 
@@ -468,7 +551,7 @@ def test_work_of_a_student_is_never_overwritten(course: Path) -> None:
     write(lab.parent, course)
     change(lab, 3, source="def count(): return 42")
     mine = lab.read_bytes()
-    change(course / "book/2_small.ipynb", 1, source="n = 43")
+    change(course / "book/2_small.ipynb", 2, source="n = 43")
     assert write(lab.parent, course) == [lab]
     assert lab.read_bytes() == mine
 
