@@ -1,4 +1,4 @@
-"""Lessons in a browser: predictions are chosen, checks counted, lessons marked, figures enlarged."""
+"""Lessons in a browser: predictions are chosen, checks counted, figures enlarged."""
 
 from __future__ import annotations
 
