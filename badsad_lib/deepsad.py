@@ -233,7 +233,8 @@ class DeepSAD:
     ----------
     network
         ``auto`` (by image shape: any from 16 to 256 pixels a side), or one of the reference's
-        pairs, ``mnist``, ``fashion_mnist`` or ``cifar10``.
+        pairs, ``mnist``, ``fashion_mnist`` or ``cifar10``; ``tile_gray`` and ``tile_color`` are
+        small ones for :class:`~badsad_lib.tiles.TiledDeepSAD`.
     eta
         Weight of labeled images in the loss, above 0.
     epochs, lr, batch_size, weight_decay
@@ -738,6 +739,13 @@ class DeepSAD:
             Not fitted; weights or a center that are not finite; ``path`` is a folder.
         """
         self._require_fit("save")
+        tensors, description = self._written()
+        if about is not None:
+            description["about"] = dict(about)
+        return checkpoints.save(path, tensors, description)
+
+    def _written(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        """Tensors and description of the fitted detector, as they go to disk."""
         tensors = {f"encoder.{k}": v for k, v in self.encoder_.state_dict().items()}
         tensors["center"] = self.center_
         if fault := weakness(tensors):
@@ -750,9 +758,9 @@ class DeepSAD:
             "threshold": self.threshold_,
             "quantile": self.quantile_,
             "history": self.history_,
-            "about": dict(self.about_ if about is None else about),
+            "about": dict(self.about_),
         }
-        return checkpoints.save(path, tensors, description)
+        return tensors, description
 
     def export_onnx(self, path: str | Path) -> Path:
         """Write the detector as an ONNX file that others can run; returns its path.
@@ -783,6 +791,17 @@ class DeepSAD:
             No such file; not a detector, damaged, or of another version.
         """
         tensors, description = checkpoints.load(path)
+        return cls._read(path, tensors, description, device)
+
+    @classmethod
+    def _read(
+        cls,
+        path: str | Path,
+        tensors: dict[str, Tensor],
+        description: dict[str, Any],
+        device: str | torch.device,
+    ) -> Self:
+        """Make the detector that :meth:`_written` describes."""
         target = resolve_device(device)
         try:
             if fault := weakness(tensors):

@@ -40,6 +40,7 @@ from badsad_lib.checkpoints import SUFFIX
 from badsad_lib.deepsad import DeepSAD, anomaly_score
 from badsad_lib.images import check_images, to_float
 from badsad_lib.metrics import FINITE, Scores, auroc, threshold_at
+from badsad_lib.tiles import TiledDeepSAD, load_detector
 
 Shape = tuple[int, int, int]
 
@@ -242,12 +243,12 @@ class _Module(_Model):
         return _reduced(self.module(prepared), self.center)
 
 
-class _DeepSAD(_Model):
-    """A DeepSAD that gets its images prepared."""
+class _Ours(_Model):
+    """A detector of this library that gets its images prepared."""
 
     differentiable = True
 
-    def __init__(self, detector: DeepSAD) -> None:
+    def __init__(self, detector: DeepSAD | TiledDeepSAD) -> None:
         self.detector, self.shape = detector, detector.shape_
 
     def scores(self, prepared: Tensor) -> Tensor:
@@ -543,7 +544,7 @@ def wrap(
     batch_size: Count = 256,
     normals: Tensor | np.ndarray | None = None,
     anomalies: Tensor | np.ndarray | None = None,
-) -> DeepSAD | Wrapped:
+) -> DeepSAD | TiledDeepSAD | Wrapped:
     """Make a detector of this library of one of another make.
 
     Parameters
@@ -555,9 +556,9 @@ def wrap(
           used: it rests on the training data, see :meth:`Wrapped.calibrate`.
         - A **torch module** that returns one score an image, or a latent where ``center`` is
           given; the score is the squared distance then. It is copied, in evaluation mode.
-        - A path that ends in ``.safetensors`` (a saved DeepSAD), ``.onnx``, ``.pt``, ``.pth`` or
-          ``.ts`` (**TorchScript**, only with ``allow_code``), or ``file.py:name``, an object in a
-          Python file of your own (only with ``allow_code``).
+        - A path that ends in ``.safetensors`` (a saved DeepSAD, of tiles or not), ``.onnx``,
+          ``.pt``, ``.pth`` or ``.ts`` (**TorchScript**, only with ``allow_code``), or
+          ``file.py:name``, an object in a Python file of your own (only with ``allow_code``).
         - Any other **callable** of a float32 NumPy array (N, C, H, W) that returns (N,) scores.
     size, color, scale
         What is done to images before, see :class:`Preprocessing`.
@@ -577,8 +578,8 @@ def wrap(
 
     Returns
     -------
-    DeepSAD or Wrapped
-        A DeepSAD comes back as it is, unless its images have to be prepared.
+    DeepSAD, TiledDeepSAD or Wrapped
+        One of this library comes back as it is, unless its images have to be prepared.
 
     Raises
     ------
@@ -603,10 +604,16 @@ def wrap(
         detector, kind = _opened(str(detector), allow_code, output, point)
         if path.suffix in (".onnx", *TORCHSCRIPT):
             digest = hashlib.sha256(_read(path)).hexdigest()
-    if isinstance(detector, DeepSAD) and preprocessing.is_nothing and sign != "lower":
-        if not detector.is_fitted:
-            raise ValueError("this DeepSAD is not fitted: call fit(images, semi_labels) first")
-        wrapped: DeepSAD | Wrapped = detector
+    if isinstance(detector, DeepSAD | TiledDeepSAD) and not detector.is_fitted:
+        name = type(detector).__name__
+        raise ValueError(f"this {name} is not fitted: call fit(images, semi_labels) first")
+    wrapped: DeepSAD | TiledDeepSAD | Wrapped
+    if (
+        isinstance(detector, DeepSAD | TiledDeepSAD)
+        and preprocessing.is_nothing
+        and sign != "lower"
+    ):
+        wrapped = detector
     else:
         model, found, usual = _adapted(detector, point)
         wrapped = Wrapped(
@@ -626,8 +633,8 @@ def _adapted(detector: Any, center: Tensor | None) -> tuple[_Model, str, str]:
     """Return the model, what it is, and which of its scores are anomalous."""
     if isinstance(detector, _Onnx):
         return detector, "ONNX", "higher"
-    if isinstance(detector, DeepSAD):
-        return _DeepSAD(detector), "DeepSAD", "higher"
+    if isinstance(detector, DeepSAD | TiledDeepSAD):
+        return _Ours(detector), type(detector).__name__, "higher"
     if isinstance(detector, nn.Module):
         scripted = isinstance(detector, torch.jit.ScriptModule)
         return _Module(detector, center), "TorchScript" if scripted else "module", "higher"
@@ -680,7 +687,7 @@ def _opened(name: str, allow_code: bool, output: str | None, center: Tensor | No
     if not path.is_file():
         raise FileNotFoundError(f"no detector at {path}; check the path")
     if path.suffix == SUFFIX:
-        return DeepSAD.load(path), ""
+        return load_detector(path), ""
     if path.suffix == ".onnx":
         return _Onnx(path, output, center), ""
     if path.suffix in TORCHSCRIPT:
@@ -837,7 +844,8 @@ def device_of(detector: Any) -> torch.device:
 def comparable(detector: Any, scores: Any) -> Scores:
     """Scores on a scale where differences mean something: (N,).
 
-    The log of a DeepSAD's, which are squared distances. Those of other detectors stay as they
+    The log of ours, which are squared distances. Those of other detectors stay as they
     are: they may be negative, and what they are is not known.
     """
-    return np.log(scores + 1e-6) if isinstance(detector, DeepSAD) else np.asarray(scores)
+    ours = isinstance(detector, DeepSAD | TiledDeepSAD)
+    return np.log(scores + 1e-6) if ours else np.asarray(scores)

@@ -118,6 +118,11 @@ ARCHITECTURES: dict[str, Architecture] = {
     "cifar10": Architecture(
         (3, 32, 32), (32, 64, 128), (), 128, ((128, 2), (64, 2), (32, 2), (3, 2))
     ),
+    # Ours, for the many tiles of one image: half as many channels, a fifth of the arithmetic.
+    "tile_gray": Architecture((1, 32, 32), (8, 16, 32), (), 32, ((32, 2), (16, 2), (8, 2), (1, 2))),
+    "tile_color": Architecture(
+        (3, 32, 32), (8, 16, 32), (), 32, ((32, 2), (16, 2), (8, 2), (3, 2))
+    ),
 }
 
 
