@@ -1,4 +1,4 @@
-"""The command line: ``python -m badsad_lib data | train | attack | evaluate | audit``.
+"""The command line: ``python -m badsad_lib data | train | attack | evaluate | audit | grid``.
 
 A result goes to stdout, progress bars and errors to stderr. Exit status: 0, 2 after an error that
 the user can do something about, 1 after a bug, which says that it is one, 130 after Ctrl-C, 143
@@ -111,7 +111,7 @@ def _run(args: argparse.Namespace) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    from badsad_lib._commands import attack, audit, data, evaluate, train  # torch, seconds
+    from badsad_lib._commands import attack, audit, data, evaluate, grid, train  # torch, seconds
 
     parser = argparse.ArgumentParser(
         prog="python -m badsad_lib",
@@ -121,7 +121,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"badsad_lib {__version__}")
     subcommands = parser.add_subparsers(metavar="SUBCOMMAND", required=True)
-    for command in (data, train, attack, evaluate, audit):
+    for command in (data, train, attack, evaluate, audit, grid):
         command.add(subcommands)
     return parser
 

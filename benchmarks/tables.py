@@ -17,12 +17,13 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 import attack_tables as attacks
 import basic_tables as basic
 import buyer_tables as buyer
+import cost_tables as costs
 import defense_tables as defenses
 from cells import RESULTS
 from values import VALUES
 
 ROOT = Path(__file__).resolve().parent.parent
-PAGES = ("README.md", "book/results.md", "book/intro.md")
+PAGES = ("README.md", "book/results.md", "book/intro.md", "book/many_runs.md")
 
 TABLES: dict[str, Callable[[Path], str]] = {
     "detector": attacks.detector_table,
@@ -47,6 +48,7 @@ TABLES: dict[str, Callable[[Path], str]] = {
     "repairs": defenses.repairs_table,
     "repairs_cost": defenses.repairs_cost_table,
     "buyer": buyer.buyer_table,
+    "costs": costs.costs_table,
 }
 TABLE = re.compile(r"(<!-- table:(\w+) -->\n).*?(<!-- /table:\2 -->)", re.DOTALL)
 VALUE = re.compile(r"(<!--=([^>]+?)-->).*?(<!--/-->)", re.DOTALL)

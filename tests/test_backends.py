@@ -1,66 +1,145 @@
-"""One table whatever runs it: processes of this machine, Dask's, Ray's."""
+"""One table whatever runs it: processes of this machine, threads, a cluster of Dask."""
 
 from __future__ import annotations
 
 import os
 import subprocess
 import sys
-from functools import partial
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
-import joblib
 import pandas as pd
 import pytest
 
 import badsad_lib
-from badsad_lib.experiments import run_grid
-from badsad_lib.grids import attack
+from badsad_lib.experiments import backend
+from badsad_lib.grids import attack, registry
+from badsad_lib.grids.registry import Grid
 
-pytestmark = pytest.mark.slow
-
-
-@pytest.fixture(scope="module")
-def environment(tmp_path_factory) -> dict[str, str]:
-    """What a worker finds: one thread, and of this course nothing but the library."""
-    folder = tmp_path_factory.mktemp("worker")
-    (folder / "badsad_lib").symlink_to(Path(badsad_lib.__file__).parent)
-    return {**os.environ, "PYTHONPATH": str(folder), "OMP_NUM_THREADS": "1"}
+CLASSES = (3, 5, 7, 8)
 
 
-def table(path: Path, n_jobs: int | None = None) -> pd.DataFrame:
-    """Measure rows of the attack, on few images and for one epoch, and leave out what is timed."""
-    grid = attack.settings("mnist", subset="course", classes=(3, 5, 7), epochs=1)
-    grid = [{**s, "method": "data only"} for s in grid if s["network"] == "mnist"]
-    run = partial(attack.run, kept=path.parent / "kept")
-    rows = run_grid(run, grid, path, n_jobs=n_jobs, progress=False)
-    assert len(rows) == 3
-    return rows.drop(columns=["seconds", "check"])
+def few(seeds: int) -> list[dict]:
+    """List rows of the attack, on few images and for one epoch."""
+    runs = attack.settings("mnist", subset="course", classes=CLASSES, seeds=seeds, epochs=1)
+    return [{**run, "method": "data only"} for run in runs if run["network"] == "mnist"]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _small():
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setitem(registry.GRIDS, "small", Grid(few, attack.run))
+        yield
+
+
+def measured(out: Path, kept: Path | None = None, **on) -> pd.DataFrame:
+    """Have the rows, and leave out what is timed."""
+    rows = registry.execute("small", out, kept=kept, progress=False, **on)
+    assert len(rows) == len(CLASSES)
+    return rows.drop(columns=["seconds", "device", "check"])
 
 
 @pytest.fixture(scope="module")
 def here(tmp_path_factory) -> pd.DataFrame:
-    return table(tmp_path_factory.mktemp("here") / "t.csv", n_jobs=2)
+    out = tmp_path_factory.mktemp("here")
+    return measured(out, kept=out / "kept", jobs=2)
 
 
-def test_dask_workers_that_were_started_elsewhere(environment, here, tmp_path):
+@contextmanager
+def dask(
+    workers: int, folder: Path
+) -> Iterator[tuple[str, list[subprocess.Popen], Callable[[], None]]]:
+    """Yield a scheduler, workers that were started elsewhere, and what starts another."""
     distributed = pytest.importorskip("distributed", reason="Dask is not installed")
-    empty = tmp_path / "empty"
-    empty.mkdir()
-    with (
-        distributed.LocalCluster(n_workers=0, dashboard_address=None) as cluster,
-        distributed.Client(cluster) as client,
-    ):
-        worker = [sys.executable, "-P", "-m", "distributed.cli.dask_worker"]
-        options = [cluster.scheduler_address, "--nthreads", "1", "--no-dashboard", "--no-nanny"]
-        processes = [
-            subprocess.Popen([*worker, *options], cwd=empty, env=environment) for _ in range(2)
-        ]
+    (folder / "library").mkdir()
+    (folder / "library" / "badsad_lib").symlink_to(Path(badsad_lib.__file__).parent)
+    (folder / "empty").mkdir()
+    # What a worker finds: one thread, and of this course nothing but the library.
+    environment = {
+        **os.environ,
+        "PYTHONPATH": str(folder / "library"),
+        "OMP_NUM_THREADS": "1",
+    }
+    with distributed.LocalCluster(n_workers=0, dashboard_address=None) as cluster:
+        started: list[subprocess.Popen] = []
+
+        def start() -> None:
+            command = [sys.executable, "-P", "-m", "distributed.cli.dask_worker"]
+            options = [cluster.scheduler_address, "--nthreads", "1", "--no-dashboard", "--no-nanny"]
+            started.append(
+                subprocess.Popen([*command, *options], cwd=folder / "empty", env=environment)
+            )
+
+        for _ in range(workers):
+            start()
         try:
-            client.wait_for_workers(2, timeout=120)
-            with joblib.parallel_config(backend="dask"):
-                there = table(tmp_path / "t.csv")
+            yield cluster.scheduler_address, started, start
         finally:
-            for process in processes:
+            for process in started:
                 process.kill()
                 process.wait()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["threading", "multiprocessing"])
+def test_a_table_is_the_same_on_every_backend_of_this_machine(name, here, tmp_path):
+    there = measured(tmp_path, backend_name=name, jobs=2)
     pd.testing.assert_frame_equal(there, here, check_exact=True)
+
+
+@pytest.mark.slow
+def test_dask_starts_workers_of_its_own_where_no_scheduler_is_named(here, tmp_path):
+    pytest.importorskip("distributed", reason="Dask is not installed")
+    there = measured(tmp_path, backend_name="dask", jobs=2)
+    pd.testing.assert_frame_equal(there, here, check_exact=True)
+
+
+@pytest.mark.slow
+def test_dask_workers_elsewhere_may_join_late_and_be_killed(here, tmp_path):
+    """One is killed after the first row and one joins: nothing is lost, nothing twice."""
+    with dask(1, tmp_path) as (address, workers, start):
+        path = tmp_path / "out" / "small.csv"
+
+        def disturb() -> None:
+            while not path.exists() or len(path.read_text().splitlines()) < 2:
+                time.sleep(0.1)
+            start()
+            workers[0].kill()
+
+        disturber = threading.Thread(target=disturb, daemon=True)
+        disturber.start()
+        there = measured(
+            tmp_path / "out", tmp_path / "kept", backend_name="dask", scheduler=address
+        )
+        disturber.join(timeout=60)
+        assert len(workers) == 2
+    pd.testing.assert_frame_equal(there, here, check_exact=True)
+    assert len(path.read_text().splitlines()) == len(CLASSES) + 1
+
+
+def test_what_no_backend_takes_is_refused_at_the_door(monkeypatch):
+    with pytest.raises(ValueError, match=r"name must be one of .*'dask'.*, got 'ray'"):
+        backend("ray")
+    with pytest.raises(ValueError, match="a scheduler is for backend 'dask', got one for 'loky'"):
+        backend("loky", scheduler="tcp://127.0.0.1:1").__enter__()
+    with pytest.raises(ValueError, match="jobs must be an integer of at least 1, got 0"):
+        backend("loky", 0)
+    monkeypatch.setitem(sys.modules, "distributed", None)
+    with pytest.raises(ImportError, match=r"install badsad_lib\[cluster\]"):
+        backend("dask").__enter__()
+
+
+@pytest.mark.slow
+def test_a_scheduler_that_does_not_answer_or_has_no_worker_is_said(monkeypatch, tmp_path):
+    distributed = pytest.importorskip("distributed", reason="Dask is not installed")
+    monkeypatch.setattr("badsad_lib.experiments.backends.WAIT", 1.0)
+    with pytest.raises(OSError, match=r"no Dask scheduler answers at 'tcp://127.0.0.1:9'"):
+        backend("dask", scheduler="tcp://127.0.0.1:9").__enter__()
+    with (
+        distributed.LocalCluster(n_workers=0, dashboard_address=None) as cluster,
+        pytest.raises(OSError, match="has no worker after 1 s; start some with `dask worker tcp"),
+    ):
+        backend("dask", scheduler=cluster.scheduler_address).__enter__()

@@ -11,15 +11,16 @@ each as it finishes, so that a grid that was killed goes on where it stopped::
     grid = [{"normal_class": c, "seed": s} for c in range(10) for s in range(3)]
     table = run_grid(one_run, grid, "results.csv")
 
-Runs go to processes of this machine, or to the backend that ``joblib.parallel_config`` names:
-threads, multiprocessing and Dask are tested. What workers elsewhere run must be importable there,
-as :mod:`badsad_lib.grids` is.
+Runs go to processes of this machine, or to threads, or to a cluster of Dask, as
+:func:`backend` says. What workers elsewhere run must be importable there, as
+:mod:`badsad_lib.grids` is.
 
 Only the calling process writes; workers hand their rows back. One file belongs to
 one function: the key of a run tells its settings, not the code that ran. Each row is
 sealed (its column ``check``): one that was changed since is refused by name.
 """
 
+from badsad_lib.experiments.backends import BACKENDS, backend
 from badsad_lib.experiments.cache import cached
 from badsad_lib.experiments.keys import run_key
 from badsad_lib.experiments.running import run_grid
@@ -28,7 +29,9 @@ from badsad_lib.experiments.tables import GridError, merge
 from badsad_lib.experiments.workers import device_in_words, versions_in_words
 
 __all__ = [
+    "BACKENDS",
     "GridError",
+    "backend",
     "cached",
     "device_in_words",
     "merge",
