@@ -34,7 +34,7 @@ from badsad_lib.attacks import (
 from badsad_lib.attacks.badsad import LatentManipulation
 from badsad_lib.attacks.content import decoy
 from badsad_lib.attacks.poisoning import poison
-from badsad_lib.course import claims, shipped
+from badsad_lib.course import claims, shipped, solutions
 from badsad_lib.datasets import Dataset, ImageSet
 from badsad_lib.deepsad import anomaly_score, deep_sad_loss, init_center
 from badsad_lib.defenses._common import copy_of, map_activations
@@ -54,11 +54,13 @@ BOOK = Path(__file__).resolve().parents[1] / "book"
 ASIDE = {"remove-cell", "exercise", "solution"}
 
 
-def cells_of(lesson: str) -> Iterator[str]:
-    """Sources of the code cells that tell the lesson's story."""
+def cells_of(lesson: str, stubs: bool = False) -> Iterator[str]:
+    """Sources of the code cells that tell the lesson's story, with or without what it asks for."""
     notebook = nbformat.read(BOOK / f"{lesson}.ipynb", as_version=4)
     for cell in notebook.cells:
-        if cell.cell_type == "code" and not ASIDE & set(cell.metadata.get("tags", [])):
+        tags = set(cell.metadata.get("tags", []))
+        stub = stubs and "exercise" in tags and cell.source.startswith("def ")
+        if cell.cell_type == "code" and (stub or not ASIDE & tags):
             yield cell.source
 
 
@@ -67,7 +69,8 @@ def functions_of(lesson: str) -> SimpleNamespace:
     tree = ast.parse("\n".join(cells_of(lesson)))
     wanted = (ast.FunctionDef, ast.ClassDef, ast.Import, ast.ImportFrom)
     tree.body = [node for node in tree.body if isinstance(node, wanted)]
-    defined: dict[str, Any] = {}
+    # What the reader is asked to write is the book's own here.
+    defined: dict[str, Any] = {name: getattr(solutions, name) for name in solutions.__all__}
     exec(compile(tree, lesson, "exec"), defined)  # cells of our own book
     return SimpleNamespace(**defined)
 
@@ -648,7 +651,7 @@ def run_lesson(lesson: str, seed: int, monkeypatch: pytest.MonkeyPatch) -> str:
             monkeypatch.setattr(plots, name, lambda *_, **__: None)
     names: dict[str, Any] = {"__name__": "lesson"}
     with contextlib.redirect_stdout(io.StringIO()) as out:
-        for source in cells_of(lesson):
+        for source in cells_of(lesson, stubs=True):
             exec(compile(with_seed(source, seed), lesson, "exec"), names)  # our own book
     return out.getvalue()
 

@@ -28,7 +28,7 @@ from tools.guards import NOT_YET
 from tools.lessons import ROOT, lessons, write_atomically
 from tools.myst import Directive, blocks
 from tools.plain_markdown import HEADING, LabError, PlainMarkdown
-from tools.questions import PREDICT, Question, kind_of, offers_answers, question
+from tools.questions import CONCEPT, PREDICT, Question, kind_of, offers_answers, question
 
 SOLUTION = "solution"
 REVEALS = "reveals"
@@ -81,8 +81,9 @@ def student_version(notebook: NotebookNode, lesson: Path) -> Lab:
         try:
             _check_gates(notebook, position)
             if not DROPPED & set(_tags(cell)):
-                cells += [_revealed(plain, question, cells) for question in due]
-                due = []
+                if FOLDED not in _tags(cell):  # checks of the result still belong to it
+                    cells += [_revealed(plain, question, cells) for question in due]
+                    due = []
                 if cell.cell_type == "code":
                     bound |= _check_names(cell.source, bound)
                     cells += [_lab_cell(cell, cell.source)] if cell.source.strip() else []
@@ -197,6 +198,9 @@ def _asking(plain: PlainMarkdown, cell: NotebookNode) -> tuple[list[NotebookNode
             listed = f"{', '.join(choices[:-1])} or {choices[-1]}"
             code = f"my_prediction = ...  # write {listed} here, run this, and go on"
             cells.append(v4.new_code_cell(code, id=_numbered(cell.id, len(cells))))
+            if CONCEPT in block.options.get("class", ""):  # no result will tell
+                told = asked.pop().explanation
+                text.append(f"````{{dropdown}} Open when you have chosen\n{told}\n````")
         elif isinstance(block, Directive):
             text.append(block.source)
         else:

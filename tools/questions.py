@@ -15,6 +15,8 @@ two to four answers, and a dropdown whose text opens with the bold number of the
     ```
     ````
 
+A prediction of the class ``concept``, too, is one that thought answers and no result of a cell.
+
 On the page a script turns the list into choices; without it the dropdown stays.
 """
 
@@ -27,7 +29,7 @@ from dataclasses import dataclass
 from tools.myst import Directive, blocks, directives
 from tools.plain_markdown import LabError
 
-PREDICT, SELF_CHECK = "predict", "self-check"
+PREDICT, SELF_CHECK, CONCEPT = "predict", "self-check", "concept"
 FEWEST, MOST = 2, 4
 ANSWER = re.compile(r"^(\d)\. +\S", re.MULTILINE)
 RIGHT = re.compile(r"\A\s*\*\*(\d)\.\*\*\s")

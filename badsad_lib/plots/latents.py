@@ -100,7 +100,8 @@ def latent_maps(maps: Mapping[str, ArrayLike], groups: Sequence[str] | NDArray[n
         Title of each panel to coordinates (N, 2), such as :func:`umap_coordinates` gives.
     groups
         (N,) the group of each point, the same in all panels. A point of the group ``center``
-        is drawn large and on top.
+        is drawn large and on top. Groups of triggered images are hollow: they may lie where
+        others lie, and must not bury them.
     """
     check_some(maps, "maps")
     names = np.asarray(groups)
@@ -114,15 +115,17 @@ def latent_maps(maps: Mapping[str, ArrayLike], groups: Sequence[str] | NDArray[n
                 raise ValueError(f"map {title!r} must have shape ({len(names)}, 2), got {xy.shape}")
             for name, style in styles.items():
                 big = name == "center"
+                hollow = name.startswith("triggered")
+                fill = "none" if hollow else (*rgb(style.color), 0.55)
                 own = xy[names == name]
                 axis.scatter(
                     own[:, 0],
                     own[:, 1],
                     s=260 if big else 16,
                     marker=style.marker,
-                    facecolor="white" if big else (*rgb(style.color), 0.55),
+                    facecolor="white" if big else fill,
                     edgecolor=INK if big else style.color,
-                    linewidth=1.5 if big else 0.5,
+                    linewidth=1.5 if big else 0.8 if hollow else 0.5,
                     zorder=3 if big else 2,
                     label=name,
                 )

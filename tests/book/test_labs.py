@@ -436,6 +436,15 @@ def test_the_result_is_the_cell_that_shows_something_or_the_tagged_one() -> None
     assert [cell.startswith("<blockquote>") for cell in cells] == [0, 0, 0, 0, 1, 0]
 
 
+def test_what_thought_answers_waits_folded_for_no_result() -> None:
+    asked = PREDICTION.replace(":class: predict", ":class: predict concept")
+    asked = asked.replace("{glue:text}`later`", "three")
+    _, cell, answer = told(v4.new_markdown_cell(asked))
+    assert cell.startswith("my_prediction = ...")
+    assert answer.startswith("<details>\n<summary><b>Open when you have chosen</b></summary>")
+    assert "There are three." in answer
+
+
 def test_ids_stay_unique_with_several_predictions() -> None:
     asked = [v4.new_markdown_cell(PREDICTION), result("print(n)"), glues("later", "43")]
     asked += [v4.new_markdown_cell(PREDICTION), result("print(n)")]
