@@ -551,6 +551,7 @@ def tolerance(line: str) -> dict[str, float]:
     return {"abs": 4 if "%" in line else 0.3 if "by quantile" in line else 0.1}
 
 
+@pytest.mark.trial("README.md")
 @pytest.mark.slow
 def test_the_readme_shows_what_the_commands_print(tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)

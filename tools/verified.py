@@ -80,8 +80,8 @@ def digest(subject: str | None, trial: Path, root: Path = ROOT) -> str:
     Parameters
     ----------
     subject
-        Name of the lesson or of the table that the trial is about, without suffix; None if it is
-        about neither.
+        Name of the lesson or of the table that the trial is about, without suffix, or of another
+        file of the repository; None if it is about neither.
     trial
         The file of the test.
     root
@@ -90,7 +90,7 @@ def digest(subject: str | None, trial: Path, root: Path = ROOT) -> str:
     sources = [trial.read_text(encoding="utf-8")]
     whole = hashlib.sha256(trial.read_bytes())
     results = root / "benchmarks" / "results"
-    tables = {results / f"{subject}.csv"}
+    tables = {results / f"{subject}.csv", root / f"{subject}"}
     lesson = root / "book" / f"{subject}.ipynb"
     if lesson.is_file():
         notebook = nbformat.read(lesson, as_version=4)

@@ -327,6 +327,7 @@ def test_data_looks_at_a_folder(photographs, tmp_path, capsys):
 # --- with detectors that are trained -------------------------------------------------------------
 
 
+@pytest.mark.trial
 @pytest.mark.slow
 def test_a_deepsad_is_searched_repaired_and_compared_with_ones_own(monkeypatch):
     monkeypatch.setattr(badsad_lib.audit, "_own_detectors", TRAIN)

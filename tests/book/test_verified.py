@@ -91,6 +91,17 @@ def test_a_row_depends_on_its_own_table_only(clone: Path) -> None:
     assert value() != before
 
 
+def test_a_page_may_be_what_a_trial_is_about(clone: Path) -> None:
+    (clone / "README.md").write_text("$ python\n")
+
+    def value() -> str:
+        return verified.digest("README.md", clone / "trial.py", clone)
+
+    before = value()
+    append(clone / "README.md")
+    assert value() != before
+
+
 def test_an_import_that_cannot_be_followed_is_refused() -> None:
     with pytest.raises(ValueError, match="line 1 imports relative"):
         verified.imported(["from .deepsad import DeepSAD"])

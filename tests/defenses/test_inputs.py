@@ -39,6 +39,7 @@ def kind(request):
     return KINDS[request.param]
 
 
+@pytest.mark.trial
 @pytest.mark.parametrize("network", NETWORKS)
 def test_suspicion_is_one_finite_number_an_image(kind, network):
     defense = kind().fit(tiny(network), trusted(network), anomalies(network))

@@ -37,6 +37,7 @@ def repair(request):
     return SHORT[request.param]
 
 
+@pytest.mark.trial
 @pytest.mark.parametrize("network", NETWORKS)
 def test_a_repair_returns_an_ordinary_detector_with_the_same_center(repair, network):
     detector = tiny(network)
