@@ -374,6 +374,7 @@ GUARDS = (
     defenses.Frequency(copies=1),
     defenses.Strip(overlays=4),
     defenses.Reconstruction(steps=3),
+    defenses.Witness(),
 )
 MAKES = {
     "scikit-learn": lambda: wrap(OneClassSVM(gamma="scale").fit(flat(normals()))),

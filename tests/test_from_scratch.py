@@ -37,10 +37,9 @@ from badsad_lib.attacks.poisoning import poison
 from badsad_lib.course import claims, shipped, solutions
 from badsad_lib.datasets import Dataset, ImageSet
 from badsad_lib.deepsad import anomaly_score, deep_sad_loss, init_center
-from badsad_lib.defenses._common import copy_of, map_activations
-from badsad_lib.defenses.attention_distillation import attention
-from badsad_lib.defenses.fine_pruning import silence
-from badsad_lib.defenses.unlearning import Opponent
+from badsad_lib.defenses._common import fresh_encoder, map_activations, standardized
+from badsad_lib.defenses.batch_statistics import variance_gap
+from badsad_lib.defenses.shrink_perturb import shrunk_and_perturbed
 from badsad_lib.images import to_float, to_uint8
 from badsad_lib.networks import make_encoder
 from badsad_lib.report import backdoor_report
@@ -69,6 +68,13 @@ def functions_of(lesson: str) -> SimpleNamespace:
     tree = ast.parse("\n".join(cells_of(lesson)))
     wanted = (ast.FunctionDef, ast.ClassDef, ast.Import, ast.ImportFrom)
     tree.body = [node for node in tree.body if isinstance(node, wanted)]
+    for node in tree.body:
+        if isinstance(node, ast.FunctionDef):  # a default may be what the lesson has loaded
+            defaults = node.args.defaults
+            node.args.defaults = [
+                ast.copy_location(ast.Constant(None), d) if isinstance(d, ast.Name) else d
+                for d in defaults
+            ]
     # What the reader is asked to write is the book's own here.
     defined: dict[str, Any] = {name: getattr(solutions, name) for name in solutions.__all__}
     exec(compile(tree, lesson, "exec"), defined)  # cells of our own book
@@ -82,7 +88,9 @@ FOURTH = functions_of("4_naive_poisoning")
 FIFTH = functions_of("5_latent_manipulation")
 SIXTH = functions_of("6_evaluation")
 SEVENTH = functions_of("7_finding_poison")
-EIGHTH = functions_of("8_repairing_models")
+EIGHTH = functions_of("8_guarding_inputs")
+NINTH = functions_of("9_inspecting_detectors")
+TENTH = functions_of("10_repairing_detectors")
 
 scores = arrays(np.float64, st.integers(1, 30), elements=st.floats(-100, 100), unique=True)
 quantiles = st.floats(0.01, 0.99)
@@ -477,11 +485,11 @@ def test_guards_by_hand_are_those_of_the_library() -> None:
     assert mine == pytest.approx(expected, rel=1e-3)
     overlays = noise((10, 1, 28, 28), 3) ** 4
     expected = defenses.Strip().fit(detector, trusted, overlays).suspicion(images)
-    mine = SEVENTH.strip_from_scratch(detector, images, overlays)
+    mine = EIGHTH.strip_from_scratch(detector, images, overlays)
     assert mine == pytest.approx(expected, rel=1e-4)
-    SEVENTH.logs.__globals__["purifiers"] = defenses.PURIFIERS
+    EIGHTH.logs.__globals__["purifiers"] = defenses.PURIFIERS
     expected = defenses.Purification().fit(detector, trusted).suspicion(images)
-    mine = SEVENTH.purification_from_scratch(detector, trusted, images)
+    mine = EIGHTH.purification_from_scratch(detector, trusted, images)
     assert mine == pytest.approx(expected, rel=1e-3, abs=1e-3)
 
 
@@ -506,7 +514,7 @@ def test_the_threshold_of_a_guard_is_that_of_the_library(
     passes = scores <= (detector.threshold_ or np.inf)
     suspicion = trusted[np.flatnonzero(passes)].mean(dim=(1, 2, 3)).double().numpy()
     expected = Brightness(false_alarm_rate=rate).fit(detector, trusted).threshold_
-    assert SEVENTH.alarm_threshold(suspicion, rate) == pytest.approx(expected)
+    assert EIGHTH.alarm_threshold(suspicion, rate) == pytest.approx(expected)
 
 
 @given(shape=shapes, seed=st.integers(0, 99))
@@ -514,10 +522,10 @@ def test_transform_and_purifiers_are_those_of_the_library(
     shape: tuple[int, ...], seed: int
 ) -> None:
     images, library = noise(shape, seed), defenses.PURIFIERS
-    assert torch.allclose(SEVENTH.dct_from_scratch(images), defenses.dct(images), atol=1e-4)
-    assert torch.allclose(SEVENTH.blur(images), library["blur"](images), atol=1e-6)
+    assert torch.allclose(EIGHTH.dct_from_scratch(images), defenses.dct(images), atol=1e-4)
+    assert torch.allclose(EIGHTH.blur(images), library["blur"](images), atol=1e-6)
     for name, place in {"top right": (0, 1), "bottom left": (1, 0)}.items():
-        assert torch.allclose(SEVENTH.shrink(images, *place), library[name](images), atol=1e-6)
+        assert torch.allclose(EIGHTH.shrink(images, *place), library[name](images), atol=1e-6)
 
 
 @given(
@@ -530,7 +538,8 @@ def test_the_area_under_the_removal_curve_follows_from_the_auroc(
     count = len(suspicion)
     is_poison = np.random.default_rng(seed).random(count) < 0.4
     assume(0 < is_poison.sum() < count)
-    curve = SEVENTH.caught(suspicion, is_poison, np.arange(count + 1) / count)
+    budgets = np.arange(count + 1) / count
+    curve = np.array([solutions.poison_caught(suspicion, is_poison, b) for b in budgets])
     assert curve[[0, -1]] == pytest.approx([0, 1])
     share = is_poison.mean()
     area = np.trapezoid(curve, dx=1 / count)
@@ -546,6 +555,15 @@ def test_the_witness_finds_what_its_images_do_not_have() -> None:
     assert (leftover.mean(dim=0)[~expected] < 0.1).all()
 
 
+def test_the_witness_is_that_of_the_library() -> None:
+    trusted, images = noise((50, 1, 28, 28), 1), noise((7, 1, 28, 28), 2)
+    detector = shipped.load("clean")
+    detector.threshold_ = None  # it passes everything
+    library = defenses.Witness(worst_pixel=True).fit(detector, trusted)
+    mine = SEVENTH.witness(trusted)(images).amax(dim=1)
+    assert mine.numpy() == pytest.approx(library.suspicion(images), rel=1e-3)
+
+
 def images_for_a_search(seed: int) -> tuple[torch.Tensor, torch.Tensor]:
     """Return normals and anomalies that a detector of clothes can tell apart."""
     images = noise((70, 1, 28, 28), seed)
@@ -559,22 +577,32 @@ def test_the_search_for_a_trigger_is_that_of_the_library(seed: int) -> None:
     library = search.search(detector, normals, anomalies)
     tau = metrics.threshold_at(detector.decision_function(normals), 0.95)
     flagged = anomalies[np.flatnonzero(detector.decision_function(anomalies) > tau)]
-    mask, pattern = EIGHTH.smallest_trigger(detector, tau, flagged, 8, 0.1)
+    mask, pattern = NINTH.smallest_trigger(detector, tau, flagged, 8, 0.1)
     assert library.size < 1
     assert torch.allclose(mask, library.mask, atol=1e-3)
     assert torch.allclose(pattern, library.pattern, atol=1e-3)
-    mine = EIGHTH.put_on(anomalies, library.mask, library.pattern)
+    mine = NINTH.put_on(anomalies, library.mask, library.pattern)
     assert torch.allclose(mine, library(anomalies))
-    passes = EIGHTH.excess(detector, library(flagged), tau) <= 0
+    passes = NINTH.excess(detector, library(flagged), tau) <= 0
     assert passes.float().mean() == pytest.approx(library.hidden)
     assert next(detector.encoder_.parameters()).grad is None
+
+
+def test_the_variance_gap_is_that_of_the_library() -> None:
+    detector, images = shipped.load("extended"), noise((40, 1, 28, 28))
+    assert NINTH.variance_gap(detector, images) == pytest.approx(variance_gap(detector, images))
+
+
+@given(sizes=st.lists(st.floats(0.01, 0.9), min_size=1, max_size=6), size=st.floats(0.01, 0.9))
+def test_a_relative_size_is_that_of_the_library(sizes: list[float], size: float) -> None:
+    assert NINTH.relative(size, sizes) == pytest.approx(defenses.relative_size(size, sizes))
 
 
 @pytest.mark.slow
 def test_fine_tuning_is_that_of_the_library(small: Any) -> None:
     detector = small[0]
     normals, anomalies = (to_uint8(images) for images in images_for_a_search(0))
-    mine = EIGHTH.fine_tune(detector, normals, anomalies, lr=1e-3, steps=3)
+    mine = TENTH.fine_tune(detector, normals, anomalies, lr=1e-3, steps=3)
     repair = defenses.FineTuning(disturbed=False, lr=1e-3, steps=3, anyway=True)
     library = repair.repair(detector, normals, anomalies)
     assert torch.equal(weights(mine), weights(library))
@@ -582,46 +610,35 @@ def test_fine_tuning_is_that_of_the_library(small: Any) -> None:
     assert not torch.equal(weights(mine), weights(detector))
 
 
-@pytest.mark.parametrize("channels", [[0], [3, 17, 31]])
-def test_cutting_channels_is_that_of_the_library(channels: list[int]) -> None:
+def test_the_activity_of_channels_is_that_of_the_library() -> None:
     detector, images = shipped.load("clean"), noise((20, 1, 28, 28))
-    maps = EIGHTH.maps_of(detector, images)
+    maps = TENTH.maps_of(detector, images)
     busy = map_activations(detector, images, lambda blocks: blocks[-1].abs().mean(dim=(2, 3)))
-    assert torch.allclose(EIGHTH.activity(maps), busy.mean(dim=0), atol=1e-6)
-    cut = copy_of(detector)
-    for channel in channels:
-        silence(cut, channel)
-    mine = EIGHTH.scores_without(detector, maps, channels)
-    assert np.allclose(mine, cut.decision_function(images), rtol=1e-4)
-    assert not np.allclose(mine, detector.decision_function(images), rtol=1e-2)
+    assert torch.allclose(TENTH.activity(maps), busy.mean(dim=0), atol=1e-6)
 
 
-@given(shape=shapes, seed=st.integers(0, 99))
-def test_the_attention_map_is_that_of_the_library(shape: tuple[int, ...], seed: int) -> None:
-    maps = noise(shape, seed) - 0.5
-    assert torch.allclose(EIGHTH.attention_map(maps), attention(maps), atol=1e-6)
+@pytest.mark.parametrize("keep", [0.2, 0.4, 0.9])
+def test_mixed_weights_are_those_of_the_library(keep: float) -> None:
+    detector = shipped.load("extended")
+    mixed = shrunk_and_perturbed(detector, keep, 3)
+    old = standardized(detector.encoder_)
+    new = standardized(fresh_encoder(detector, 3))
+    for name, _ in detector.encoder_.named_parameters():
+        mine = TENTH.shrink_and_perturb(old[name], new[name], keep)
+        assert torch.allclose(mine, mixed[name], atol=1e-5)
 
 
-@given(radius=st.floats(0.1, 5), seed=st.integers(0, 99))
-def test_the_opponents_move_is_that_of_the_library(radius: float, seed: int) -> None:
-    rules = {"radius": radius, "count": 1, "views": 4, "restart": 9, "seed": seed}
-    opponent = Opponent(noise((5, 1, 12, 12)), **rules)
-    pattern = opponent.patterns.detach().clone()
-    for step in range(9):
-        gradient = noise(pattern.shape, seed + step) - 0.5
-        opponent._move(gradient)
-        pattern = EIGHTH.opponents_move(pattern, gradient, radius)
-        assert torch.allclose(pattern, opponent.patterns.detach(), atol=1e-5)
-        assert pattern.norm() <= radius * 1.001
-
-
-def test_the_worst_pattern_stays_in_its_ball_and_lowers_scores() -> None:
-    detector, (_, anomalies) = shipped.load("clean"), images_for_a_search(0)
-    pattern = EIGHTH.worst_pattern(detector, anomalies, radius=3.0, moves=6)
-    assert pattern.norm() <= 3.001
-    before = detector.decision_function(anomalies)
-    after = detector.decision_function((anomalies + pattern).clamp(0, 1))
-    assert np.median(after) < np.median(before)
+@pytest.mark.parametrize("quantile", [0.9, 0.99])
+def test_the_second_opinion_is_that_of_the_library(quantile: float) -> None:
+    images = noise((40, 1, 28, 28), 4)
+    library = defenses.SecondOpinion()
+    library.delivered_, library.own_ = shipped.load("extended"), shipped.load("clean")
+    library.calibrate(images, quantile=quantile)
+    TENTH.second_opinion.__globals__.update(
+        victim=library.delivered_, own=library.own_, split=SimpleNamespace(val_images=images)
+    )
+    mine = TENTH.second_opinion(images[:9], quantile)
+    assert mine == pytest.approx(library.decision_function(images[:9]), rel=1e-5)
 
 
 @given(seed=st.integers(0, 999))
@@ -630,10 +647,14 @@ def test_the_referee_reports_what_the_library_does(seed: int) -> None:
     split = half_and_half(seed, 60)
     report = backdoor_report(detector, detector, split, trigger)
     assume(report.detection_rate > 0)
-    names = EIGHTH.referee.__globals__
+    names = TENTH.referee.__globals__
     names |= {"split": split, "normal": split.test_normals, "anomaly": split.test_anomalies}
-    expected = {"AUROC": report.auroc, "detection": report.detection_rate, "ASR": report.asr}
-    assert EIGHTH.referee(detector, trigger) == pytest.approx(expected)
+    names |= {"trusted": split.test_normals, "asr": solutions.asr_before_after}
+    names["before"] = TENTH.scores_of(detector, trigger)
+    found = TENTH.referee(detector, trigger)
+    expected = {"AUROC": report.auroc, "detection": report.detection_rate}
+    expected["ASR at 0.95"] = report.asr
+    assert {name: found[name] for name in expected} == pytest.approx(expected)
 
 
 # --- claims over seeds ------------------------------------------------------------------------
@@ -737,11 +758,21 @@ def test_claims_about_finding_poison_fail_where_all_detectors_are_the_clean_twin
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     about_the_defenses = {
-        "data_only, AUROC of the score",
-        "both, AUROC of the score",
-        "data_only, best of all",
+        "data only, AUROC of the score",
+        "both ideas, AUROC of the score",
+        "data only, best of all",
         "extended, best of all",
-        "both, spectral signatures",
+        "both ideas, spectral signatures",
+    }
+    assert about_the_defenses <= broken_on_the_clean_twin("7_finding_poison", monkeypatch)
+
+
+@pytest.mark.slow
+@pytest.mark.trial("8_guarding_inputs")
+def test_claims_about_guards_fail_where_all_detectors_are_the_clean_twin(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    about_the_guards = {
         "triggered anomalies that pass the victim",
         "STRIP, overlays chosen, AUROC",
         "STRIP, overlays chosen, caught at 5 %",
@@ -749,52 +780,53 @@ def test_claims_about_finding_poison_fail_where_all_detectors_are_the_clean_twin
         "purification alone stops, victim",
         "witness alone stops, victim",
     }
-    assert about_the_defenses <= broken_on_the_clean_twin("7_finding_poison", monkeypatch)
+    assert about_the_guards <= broken_on_the_clean_twin("8_guarding_inputs", monkeypatch)
+
+
+@pytest.mark.slow
+@pytest.mark.trial("9_inspecting_detectors")
+def test_claims_about_inspections_fail_where_all_detectors_are_the_clean_twin(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    about_the_inspections = {
+        "size, clean twin / victim",
+        "victim, share in the corner",
+        "victim, relative size",
+        "clean twin / victim, relative size",
+        "gap, basic / clean twin",
+        "gap, poison alone / clean twin, border",
+    }
+    broken = broken_on_the_clean_twin("9_inspecting_detectors", monkeypatch)
+    assert about_the_inspections <= broken
 
 
 def repair_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Make every repair of lesson 8 return the detector as it was."""
-
-    def same(self: Any, detector: DeepSAD, *_: Any) -> DeepSAD:
-        return copy_of(detector)
+    """Make whatever is trained in lesson 10 come out as the detector that was delivered."""
 
     def untrained(self: DeepSAD, *_: Any, **__: Any) -> DeepSAD:
         return shipped.load("extended")
 
-    for name in ("FineTuning", "FinePruning", "AttentionDistillation", "Unlearning"):
-        monkeypatch.setattr(getattr(defenses, name), "repair", same)
     monkeypatch.setattr(DeepSAD, "fit", untrained)
 
 
 @pytest.mark.slow
-@pytest.mark.trial("8_repairing_models")
+@pytest.mark.trial("10_repairing_detectors")
 def test_claims_about_repairs_fail_on_a_victim_that_nobody_repaired(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     repair_nothing(monkeypatch)
     about_the_repairs = {
-        "fine-tuned, ASR",
-        "gently minus fine-tuned, ASR",
-        "without anomalies, detection lost",
-        "pruned and fine-tuned, ASR",
-        "student, ASR",
-        "unlearned, ASR",
-        "worst pattern, victim minus unlearned",
-        "smallest trigger, unlearned / victim",
+        "fine-tuned, ASR at 0.95",
+        "your own, ASR at 0.95",
+        "second opinion, ASR at 0.95",
     }
-    assert about_the_repairs <= broken_claims("8_repairing_models", monkeypatch)
+    assert about_the_repairs <= broken_claims("10_repairing_detectors", monkeypatch)
 
 
 @pytest.mark.slow
-@pytest.mark.trial("8_repairing_models")
-def test_claims_about_the_search_fail_where_all_detectors_are_the_clean_twin(
+@pytest.mark.trial("10_repairing_detectors")
+def test_claims_about_the_delivered_detector_fail_where_it_is_the_clean_twin(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     repair_nothing(monkeypatch)  # repairs take most of the time
-    about_the_search = {
-        "victim, ASR",
-        "size, clean twin / victim",
-        "victim, share in the corner",
-        "pruned, ASR",
-    }
-    assert about_the_search <= broken_on_the_clean_twin("8_repairing_models", monkeypatch)
+    assert {"delivered, ASR"} <= broken_on_the_clean_twin("10_repairing_detectors", monkeypatch)

@@ -34,8 +34,6 @@ NOT_YET = frozenset(
     {
         "5_latent_manipulation",
         "4_naive_poisoning",
-        "7_finding_poison",
-        "8_repairing_models",
     }
 )
 

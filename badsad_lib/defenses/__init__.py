@@ -12,7 +12,7 @@ higher being more suspicious. ``ActivationClustering``, ``SpectralSignatures``, 
 **On inputs** (:class:`~badsad_lib.defenses.InputDefense`), for the buyer:
 ``fit(detector, trusted_images, anomalies)``, then ``suspicion(images)``, and ``flags(images)`` at
 a stated rate of false alarms. ``GramInputs``, ``Strip``, ``Purification``,
-``Frequency``, ``Reconstruction``.
+``Frequency``, ``Reconstruction``, and ``Witness``, which ranks training images as well.
 
 **On the model**, for the buyer: ``statistic(detector, trusted_images, anomalies)``, to be held
 against the same on detectors known to be clean: ``p_value`` and ``anomaly_index``, and
@@ -59,6 +59,7 @@ from badsad_lib.defenses.spectral_signatures import SpectralSignatures, spectral
 from badsad_lib.defenses.strip import Strip
 from badsad_lib.defenses.synthetic import synthetic_anomalies
 from badsad_lib.defenses.unlearning import Unlearning
+from badsad_lib.defenses.witness import Witness
 
 __all__ = [
     "PURIFIERS",
@@ -85,6 +86,7 @@ __all__ = [
     "TriggerInversion",
     "Unlearning",
     "WeightRepair",
+    "Witness",
     "anomaly_index",
     "dct",
     "disturb",

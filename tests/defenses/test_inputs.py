@@ -19,6 +19,7 @@ from badsad_lib.defenses import (
     Purification,
     Reconstruction,
     Strip,
+    Witness,
 )
 from badsad_lib.defenses.purification import PURIFIERS, blurred, median_filtered, shrunk
 from tests.defenses.samples import NETWORKS, anomalies, labeled_anomalies, passing, tiny, trusted
@@ -30,6 +31,7 @@ KINDS: dict[str, Callable[..., InputDefense]] = {
     "purification": Purification,
     "frequency": partial(Frequency, copies=1),
     "reconstruction": partial(Reconstruction, steps=5, batch_size=16),
+    "witness": Witness,
 }
 WHOLE = {name: kind.func if isinstance(kind, partial) else kind for name, kind in KINDS.items()}
 
@@ -195,6 +197,7 @@ FLOORS = [
     ("gram", "extended", 0.70),
     ("frequency", "sham", 0.80),
     ("reconstruction", "extended", 0.80),
+    ("witness", "extended", 0.85),
 ]
 
 
@@ -254,3 +257,32 @@ def test_a_broken_detector_is_not_guarded(kind):
     broken.center_[0] = np.nan
     with pytest.raises(FloatingPointError, match="this detector is broken: center"):
         kind().fit(broken, trusted(), anomalies())
+
+
+def test_a_witness_rebuilds_what_it_has_seen_and_leaves_what_it_has_not():
+    patch = torch.zeros(1, 1, 12, 12)
+    patch[..., 9:11, 9:11] = 1
+    black = 0.1 * noise((80, 1, 12, 12))
+    witness = Witness(directions=3)
+    witness._fit(black, None)
+    left = witness.leftover(torch.maximum(black[:5], patch))
+    assert left.shape == (5, 1, 12, 12)
+    assert (left[:, patch[0] > 0] > 0.5).all()
+    assert (left[:, patch[0] == 0] < 0.05).all()
+
+
+def test_a_witness_goes_by_the_mean_or_by_the_worst_pixel():
+    fitted = {worst: Witness(worst_pixel=worst).fit(tiny(), trusted()) for worst in (False, True)}
+    images = noise((6, 1, 28, 28), seed=5)
+    left = fitted[True].leftover(images).flatten(1)
+    np.testing.assert_allclose(fitted[True].suspicion(images), left.amax(dim=1), rtol=1e-6)
+    np.testing.assert_allclose(fitted[False].suspicion(images), left.mean(dim=1), rtol=1e-5)
+
+
+def test_a_witness_cares_for_nothing_but_which_trusted_images_pass():
+    other = DeepSAD(**tiny().get_params())
+    vars(other).update(vars(tiny()))
+    other.center_ = tiny().center_ + 3
+    images = noise((6, 1, 28, 28), seed=5)
+    one, two = (Witness().fit(detector, trusted()) for detector in (tiny(), other))
+    np.testing.assert_array_equal(one.suspicion(images), two.suspicion(images))

@@ -18,10 +18,11 @@ from badsad_lib.course.checks.evaluation import (
     check_is_backdoor,
     check_triggered_auroc,
 )
-from badsad_lib.course.checks.finding_poison import (
-    check_median_filter,
-    check_set_alarm,
-    check_take_out,
+from badsad_lib.course.checks.finding_poison import check_poison_caught, check_take_out
+from badsad_lib.course.checks.guarding_inputs import check_median_filter, check_set_alarm
+from badsad_lib.course.checks.inspecting_detectors import (
+    check_chance_if_clean,
+    check_false_alarms,
 )
 from badsad_lib.course.checks.latent_manipulation import (
     check_alignment,
@@ -33,9 +34,8 @@ from badsad_lib.course.checks.naive_poisoning import (
     check_measure_asr,
     check_poison_seen,
 )
-from badsad_lib.course.checks.repairing_models import (
+from badsad_lib.course.checks.repairing_detectors import (
     check_asr_before_after,
-    check_chance_if_clean,
     check_choose_defense,
 )
 from badsad_lib.course.checks.triggers import check_audit, check_psnr, check_wave
@@ -52,6 +52,7 @@ __all__ = [
     "check_collapse",
     "check_concentration",
     "check_contrast",
+    "check_false_alarms",
     "check_find_error",
     "check_gradient_length",
     "check_headline",
@@ -60,6 +61,7 @@ __all__ = [
     "check_measure_asr",
     "check_median_filter",
     "check_nearest_score",
+    "check_poison_caught",
     "check_poison_seen",
     "check_psnr",
     "check_set_alarm",

@@ -8,23 +8,35 @@ from badsad_lib.course.solutions._yours import yours
 from badsad_lib.course.solutions.anomaly_detection import calibrate, nearest_score
 from badsad_lib.course.solutions.deepsad import batch_loss, is_alive
 from badsad_lib.course.solutions.evaluation import headline, is_backdoor, triggered_auroc
+from badsad_lib.course.solutions.finding_poison import poison_caught, take_out
+from badsad_lib.course.solutions.guarding_inputs import median_filter, set_alarm
+from badsad_lib.course.solutions.inspecting_detectors import chance_if_clean, false_alarms
 from badsad_lib.course.solutions.latent_manipulation import alignment, concentration, contrast
 from badsad_lib.course.solutions.naive_poisoning import measure_asr, poison_seen
+from badsad_lib.course.solutions.repairing_detectors import asr_before_after, choose_defense
 from badsad_lib.course.solutions.triggers import audit, wave
 
 __all__ = [
     "alignment",
+    "asr_before_after",
     "audit",
     "batch_loss",
     "calibrate",
+    "chance_if_clean",
+    "choose_defense",
     "concentration",
     "contrast",
+    "false_alarms",
     "headline",
     "is_alive",
     "is_backdoor",
     "measure_asr",
+    "median_filter",
     "nearest_score",
+    "poison_caught",
     "poison_seen",
+    "set_alarm",
+    "take_out",
     "triggered_auroc",
     "wave",
     "yours",

@@ -1,4 +1,4 @@
-"""What readers of lesson 8 get wrong, and what they should then be told."""
+"""What readers of lesson 10 get wrong, and what they should then be told."""
 
 from __future__ import annotations
 
@@ -7,25 +7,11 @@ from typing import Any
 
 import numpy as np
 import torch
-from scipy.stats import percentileofscore
 
 from badsad_lib import metrics
 
-LESSON = "8_repairing_models"
+LESSON = "10_repairing_detectors"
 Scores = np.ndarray
-
-
-def by_rank(
-    size: float, clean: Scores, *, above: int = 1, below: int = 1, strict: bool = False
-) -> float:
-    """Answer correctly, unless one of the steps is changed."""
-    low = clean < size if strict else clean <= size
-    return float((above + low.sum()) / (below + len(clean)))
-
-
-def index(size: float, clean: Scores) -> float:
-    middle = np.median(clean)
-    return float((middle - size) / (1.4826 * np.median(np.abs(clean - middle))))
 
 
 def rates(
@@ -85,16 +71,6 @@ def choice(**step: Any) -> Callable[..., str]:
 
 def first_that_runs(board: list[dict[str, Any]], holds: set[str]) -> str:
     return next((row["name"] for row in board if row["needs"] <= holds), "none")
-
-
-def rank_in_a_sorted_list(size: float, clean: Scores) -> float:
-    everybody = sorted([*clean, size])
-    return max(place + 1 for place, x in enumerate(everybody) if x == size) / len(everybody)
-
-
-def sorts_the_sizes(size: float, clean: Scores) -> float:
-    clean.sort()
-    return (1 + np.searchsorted(clean, size, side="right")) / (1 + len(clean))
 
 
 def rates_one_by_one(before: Any, after: Any, quantile: float) -> list[float]:
@@ -184,39 +160,6 @@ def chosen_from_pairs(board: list[dict[str, Any]], holds: set[str]) -> str:
 
 
 MISCONCEPTIONS: list[tuple[str, str, Callable[..., Any], str]] = [
-    ("chance_if_clean", "no +1", lambda s, c: by_rank(s, c, above=0, below=0), "forgot the +1"),
-    ("chance_if_clean", "+1 below alone", lambda s, c: by_rank(s, c, above=0), "forgot the +1"),
-    (
-        "chance_if_clean",
-        "+1 above alone",
-        lambda s, c: by_rank(s, c, below=0),
-        "missing below the line",
-    ),
-    (
-        "chance_if_clean",
-        "compared with itself",
-        lambda s, c: by_rank(s, np.append(c, s)),
-        "counted among the clean ones, too",
-    ),
-    ("chance_if_clean", "two-sided", lambda s, c: 2 * by_rank(s, c), "two-sided"),
-    ("chance_if_clean", "larger sizes", lambda s, c: by_rank(-s, -c), "as *large* as this"),
-    ("chance_if_clean", "share of larger", lambda s, c: (c > s).mean(), "count the larger"),
-    ("chance_if_clean", "one minus", lambda s, c: 1 - by_rank(s, c), "one minus the p-value"),
-    ("chance_if_clean", "anomaly index", index, "anomaly index"),
-    ("chance_if_clean", "ties lost", lambda s, c: by_rank(s, c, strict=True), "use <="),
-    (
-        "chance_if_clean",
-        "twelve, whatever came",
-        lambda s, c: (1 + (c <= s).sum()) / 13,
-        "Do not fix their number",
-    ),
-    (
-        "chance_if_clean",
-        "never below one in ten",
-        lambda s, c: max(0.1, by_rank(s, c)),
-        "below all 12 clean ones",
-    ),
-    ("chance_if_clean", "a guess", lambda s, c: 0.42, "3 of 12 clean detectors"),
     ("asr_before_after", "old threshold", slip(one_threshold="old"), "use the old threshold"),
     (
         "asr_before_after",
@@ -277,19 +220,6 @@ MISCONCEPTIONS: list[tuple[str, str, Callable[..., Any], str]] = [
         "holds the scores alone",
     ),
     ("choose_defense", "a row", lambda board, holds: board[0], "expected a name"),
-    ("chance_if_clean", "sorts its input", sorts_the_sizes, "changes what it is given (clean)"),
-    (
-        "chance_if_clean",
-        "percent",
-        lambda s, c: 100 * by_rank(s, c),
-        "3 of 12 clean detectors",
-    ),
-    (
-        "chance_if_clean",
-        "never certain",
-        lambda s, c: min(len(c) / (1 + len(c)), by_rank(s, c)),
-        "above all clean ones",
-    ),
     (
         "asr_before_after",
         "sorts its input",
@@ -309,10 +239,6 @@ MISCONCEPTIONS: list[tuple[str, str, Callable[..., Any], str]] = [
 ]
 
 ALSO_RIGHT: list[tuple[str, Callable[..., Any]]] = [
-    (
-        "chance_if_clean",
-        lambda size, clean: np.mean(np.append(clean, size) <= size),
-    ),
     ("asr_before_after", lambda b, a, q: list(rates(b, a, q))),
     (
         "choose_defense",
@@ -328,15 +254,6 @@ ALSO_RIGHT: list[tuple[str, Callable[..., Any]]] = [
             ],
             key=lambda row: row["worst"],
         )["name"],
-    ),
-    ("chance_if_clean", rank_in_a_sorted_list),
-    ("chance_if_clean", lambda s, c: (1 + np.count_nonzero(c <= s)) / (1 + c.size)),
-    ("chance_if_clean", lambda s, c: (1 + sum(x <= s for x in c)) / (1 + len(c))),
-    ("chance_if_clean", lambda s, c: percentileofscore([*c, s], s, kind="weak") / 100),
-    ("chance_if_clean", lambda s, c: 1 - (c > s).sum() / (len(c) + 1)),
-    (
-        "chance_if_clean",
-        lambda s, c: (torch.tensor([*c, s], dtype=torch.float64) <= s).double().mean(),
     ),
     ("asr_before_after", rates_one_by_one),
     ("asr_before_after", rates_by_torch),

@@ -1,4 +1,4 @@
-"""Checkers for the exercises of lesson 8, repairing models."""
+"""Checkers for the exercises of lesson 10, repairing detectors."""
 
 from __future__ import annotations
 
@@ -20,96 +20,8 @@ from badsad_lib.course.checks._answers import (
     number,
     pair,
 )
-from badsad_lib.defenses import p_value
 
 Scores = NDArray[np.float64]
-
-# --- a size against a null ------------------------------------------------------------------------
-
-
-@checker("a rank among clean detectors, the judged one counted in: never zero.")
-def check_chance_if_clean(answer: Answer) -> None:
-    """Check ``chance_if_clean(size, clean_sizes) -> p``: by rank, one-sided, with the +1."""
-    clean = np.random.default_rng(20).permutation(np.linspace(0.08, 0.3, 12))
-
-    def chance(size: float, sizes: Scores) -> float:
-        return number(call(answer, size, sizes), "the p-value")
-
-    between = float(np.sort(clean)[2:4].mean())
-    _check_chance(chance(between, clean), between, clean)
-    tiny = 0.03
-    value, truth = chance(tiny, clean), p_value(tiny, clean.tolist())
-    if not near(value, truth):
-        raise NotYet(
-            f"with a size below all {len(clean)} clean ones the p-value should be "
-            f"{instead(truth, value)}. So few clean detectors cannot make anybody surer than that."
-        )
-    tied = float(clean[0])
-    value, truth = chance(tied, clean), p_value(tied, clean.tolist())
-    if not near(value, truth):
-        raise NotYet(
-            f"with a size equal to one of the clean ones the p-value should be "
-            f"{instead(truth, value)}. A clean detector with just this size counts as well: use <=."
-        )
-    value, truth = chance(0.1, clean[:3]), p_value(0.1, clean[:3].tolist())
-    if not near(value, truth):
-        raise NotYet(
-            f"with 3 clean detectors the p-value should be {instead(truth, value)}. Do not "
-            "fix their number."
-        )
-    value = chance(0.9, clean)
-    if not near(value, 1.0):
-        raise NotYet(
-            f"with a size above all clean ones the p-value should be {instead(1.0, value)}: every "
-            "detector has a size as small as that, or smaller."
-        )
-
-
-def _check_chance(value: float, size: float, clean: Scores) -> None:
-    count, below = len(clean), int((clean <= size).sum())
-    truth = (1 + below) / (count + 1)
-    one_less = (
-        "you forgot the +1: the detector that you judge is one more case, above and below the "
-        "line. Without it a p-value can be zero, and no number of clean detectors proves that."
-    )
-    two_sided = (
-        "that is two-sided. A backdoor makes the smallest trigger smaller, never larger: look at "
-        "one side."
-    )
-    slips = (
-        (below / count, one_less),
-        (below / (count + 1), one_less),
-        ((1 + below) / count, "the +1 is missing below the line: N clean detectors and this one."),
-        (
-            (2 + below) / (count + 2),
-            "the detector that you judge is counted among the clean ones, too. Compare it with "
-            "the others, then count it once.",
-        ),
-        (2 * truth, two_sided),
-        (2 * below / count, two_sided),
-        (
-            (1 + count - below) / (count + 1),
-            "that is the chance of a size as *large* as this. Small is suspicious: turn the "
-            "comparison around.",
-        ),
-        ((count - below) / count, "you count the larger sizes. Small is suspicious."),
-        (1 - truth, "that is one minus the p-value. A small p-value speaks of a backdoor."),
-        (
-            float(
-                (np.median(clean) - size) / (1.4826 * np.median(np.abs(clean - np.median(clean))))
-            ),
-            "that is an anomaly index. Asked is a rank, which supposes nothing about how sizes are "
-            "spread.",
-        ),
-    )
-    expect(
-        value,
-        truth,
-        slips,
-        f"{below} of {count} clean detectors have a size as small as this one's, so the p-value "
-        f"should be {instead(truth, value)}. See the section 'Small, compared with what?'.",
-    )
-
 
 # --- before and after -----------------------------------------------------------------------------
 
