@@ -1,7 +1,7 @@
-"""The main results at a glance: four figures from the committed tables, for the results page.
+"""The main results at a glance: figures and tables from the committed results, for one page.
 
-:func:`write` puts them into ``_build/tables``, with ``glance.md``, which the page includes. Each
-mark is one normal class, its mean over the seeds, so that a figure shows how far classes differ.
+:func:`write` puts them into ``_build/tables``, each as a file that the page includes. A mark in a
+figure is one normal class, its mean over the seeds, so that it shows how far classes differ.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ sys.path.insert(0, str(ROOT / "benchmarks"))
 import attack_tables as attacks
 import cells
 import defense_tables as defenses
+import glance_tables as tables
 
 Rows = Mapping[str, Mapping[str, pd.Series]]
 
@@ -101,16 +102,16 @@ GLANCES = {
         "The share of anomalies that pass with the trigger, among those that raised the alarm "
         "without it. `BadSAD.extended`, all of Fashion-MNIST, at three thresholds.",
         "attack_grid.py",
-        "#the-attack",
+        "results.html#the-attack",
     ),
     "parts": Glance(
         "What does each part do?",
         _parts,
         "ASR at the 0.95 threshold",
         "One working point, a patch at a poison rate of 10 %: the paper's two ideas alone and "
-        "together, and `extended` with a part left out. Other triggers stand further down.",
+        "together, and `extended` with a part left out. Other triggers: all results.",
         "attack_grid.py",
-        "#what-each-part-does",
+        "results.html#what-each-part-does",
     ),
     "guards": Glance(
         "What does a guard at the door catch?",
@@ -119,7 +120,7 @@ GLANCES = {
         "A patch, from an attacker who does not know the guard, and from two who trained against "
         "one of them.",
         "defense_grid.py",
-        "#on-inputs",
+        "results.html#on-inputs",
     ),
     "repairs": Glance(
         "What does a repair leave?",
@@ -127,7 +128,7 @@ GLANCES = {
         "ASR at a threshold of the repaired detector's own",
         "Each repair had 150 trusted images and anomalies of all kinds. Three triggers.",
         "defense_grid.py",
-        "#repair",
+        "results.html#repair",
     ),
 }
 
@@ -162,19 +163,58 @@ def section(name: str, glance: Glance, rows: Rows, runs: pd.DataFrame) -> str:
             ":width: 100%",
             f"{cells.size(runs)} classes x seeds. A mark is one class, the line their mean. "
             f"{machines}; `benchmarks/{glance.script}`. "
-            f'<a href="{glance.table}">Table</a>.',
+            f'<a href="{glance.table}">All rows</a>.',
             "```",
             "",
         ]
     )
 
 
+@dataclass(frozen=True)
+class Table:
+    """One table: which committed results it is made of, and by which scripts these were made."""
+
+    files: tuple[str, ...]
+    scripts: tuple[str, ...]
+    more: str
+
+
+TABLES = {
+    "attack": Table(
+        ("attack_main", "attack_basic", "attack_data_only"),
+        ("attack_grid.py",),
+        "results.html#the-attack",
+    ),
+    "defenses": Table(
+        ("defense_inputs", "defense_model", "defense_repair", "repair"),
+        ("defense_grid.py", "buyer_grid.py"),
+        "results.html#defenses",
+    ),
+}
+
+
+def table_section(name: str, about: Table, results: Path = cells.RESULTS) -> str:
+    """Lay out one table, and under it what it stands on."""
+    frames = [pd.read_csv(results / f"{file}.csv") for file in about.files]
+    machines = ", ".join(sorted({device for frame in frames for device in frame["device"]}))
+    scripts = ", ".join(f"`benchmarks/{script}`" for script in about.scripts)
+    return "\n".join(
+        [
+            tables.TABLES[name](results),
+            "",
+            "Means over classes, in parentheses their range; each row says classes x seeds. "
+            f'{machines}; {scripts}. <a href="{about.more}">All rows</a>.',
+            "",
+        ]
+    )
+
+
 def write(root: Path = ROOT) -> None:
-    """Write ``glance.md`` and its figures."""
+    """Write each figure and each table, with the text that goes with it."""
     folder = root / "_build" / "tables"
-    sections = []
     for name, glance in GLANCES.items():
         rows, runs = glance.make(cells.RESULTS)
         write_atomically(folder / f"glance_{name}.svg", drawn(rows, glance.axis))
-        sections.append(section(name, glance, rows, runs))
-    write_atomically(folder / "glance.md", "\n".join(sections))
+        write_atomically(folder / f"glance_{name}.md", section(name, glance, rows, runs))
+    for name, about in TABLES.items():
+        write_atomically(folder / f"glance_table_{name}.md", table_section(name, about))

@@ -175,8 +175,17 @@ def _about(
             )
             for name, images in groups.items()
         },
-        "angles": encoded(_angles(detector, axes, gallery)),
-        "scores": encoded(detector.decision_function(gallery)),
+        # What is asked first is answered before the weights have come.
+        **{
+            kind: {
+                "angles": encoded(_angles(detector, axes, images)),
+                "scores": encoded(detector.decision_function(images)),
+            }
+            for kind, images in {
+                "plain": gallery,
+                "triggered": apply_trigger(TRIGGER, gallery),
+            }.items()
+        },
     }
 
 

@@ -1,9 +1,11 @@
 """What every built page gets on top of the theme: a description, and only what it needs.
 
 :func:`finish` goes over the built pages once. Each gets a description and the tags that a link
-shows when it is shared, and a policy that forbids other origins. Two things of the theme go: a
-script that it declares twice, which is an error on every page, and half a megabyte of script
-that draws the icons which the style sheet draws already.
+shows when it is shared, and a policy that forbids other origins. Some of the theme goes: buttons
+for live code, which are switched off here, with constants that it declares twice (an error on
+every page) and the address of somebody else's script; half a megabyte of script that draws the
+icons which the style sheet draws already; the index of words, except where one searches. What is
+left waits until the page is read, so that scripts come side by side and nothing waits for them.
 
 Where ``html: baseurl`` of ``_config.yml`` names the site's address, pages name theirs
 (``canonical``, by Sphinx), pictures are given in full, and there is a ``sitemap.xml``.
@@ -34,9 +36,21 @@ POLICY = "; ".join(
         "object-src 'none'",
     ]
 )
-DECLARED = re.compile(r"\s*<script>const THEBE_JS_URL = .*?</script>", re.DOTALL)
-ICONS = re.compile(
-    r"\s*<!--[^>]*custom icons -->\s*<script defer src=\"[^\"]*fontawesome[^>]*></script>"
+UNUSED = re.compile(
+    r"\s*(?:<script>const THEBE_JS_URL = .*?</script>"
+    r"|<script[^>]*src=\"[^\"]*sphinx-thebe\.js[^>]*></script>"
+    r"|<link[^>]*href=\"[^\"]*sphinx-thebe\.css[^>]*/>"
+    r"|<script type=\"text/x-thebe-config\">.*?</script>"
+    r"|<script>kernelName = .*?</script>"
+    r"|<!--[^>]*custom icons -->\s*<script defer src=\"[^\"]*fontawesome[^>]*></script>)",
+    re.DOTALL,
+)
+SEARCHING = re.compile(
+    r"\s*<script src=\"[^\"]*(?:searchtools|language_data|searchindex)\.js\"></script>"
+)
+# The options are filled in by lines within the page, so they come first.
+WAITING = re.compile(
+    r"<script(?![^>]*\b(?:defer|async)\b)(?=[^>]*\bsrc=\"(?![^\"]*documentation_options))"
 )
 TITLE = re.compile(r"<title>(.*?)</title>", re.DOTALL)
 PARAGRAPH = re.compile(r"<p>(.*?)</p>", re.DOTALL)
@@ -84,10 +98,10 @@ def finished(text: str, page: str, base: str = "") -> str:
     """Return the HTML of a built page with its head in order; ``page`` is its path in the site."""
     if "</head>" not in text:  # what leads on from the site's own address is a bare line
         text = REDIRECT.format(name=NAME, leads_on=text.strip())
-    first = DECLARED.search(text)
-    if first:
-        text = text[: first.end()] + DECLARED.sub("", text[first.end() :])
-    text = ICONS.sub("", text)
+    text = UNUSED.sub("", text)
+    if page != "search.html":
+        text = SEARCHING.sub("", text)
+    text = WAITING.sub("<script defer", text)
     title, description = title_of(text), description_of(text)
     up = Path(os.path.relpath(CARD, Path(page).parent)).as_posix()
     tags = {

@@ -1,4 +1,4 @@
-"""The figures of the results page: from the committed tables, every class a mark."""
+"""The results at a glance: from the committed tables, every class a mark, all said on the page."""
 
 from __future__ import annotations
 
@@ -34,3 +34,32 @@ def test_the_figures_say_what_the_tables_say():
         line = next(line for line in table.splitlines() if line.startswith(f"| {name} |"))
         for some in of.values():
             assert f"| {glance.cells.number(some.mean())} (" in line
+
+
+@pytest.mark.parametrize("name", glance.TABLES)
+def test_a_table_says_what_it_stands_on_and_agrees_with_that_of_all_rows(name):
+    text = glance.table_section(name, glance.TABLES[name])
+    heads, _, *lines = [line for line in text.splitlines() if line.startswith("|")]
+    assert "| classes x seeds |" in heads
+    assert all(re.search(r"\| \d+ x \d+", line) for line in lines)
+    assert len(lines) >= 8
+    assert "Xeon" in text or "EPYC" in text or "cuda" in text.lower()
+    for script in glance.TABLES[name].scripts:
+        assert f"`benchmarks/{script}`" in text
+        assert (glance.ROOT / "benchmarks" / script).is_file()
+
+
+def test_who_trained_against_a_guard_stands_in_its_row():
+    text = glance.tables.defense_table()
+    guards = glance.defenses.inputs_caught_table()
+    for guard, column in (("strip", 8), ("purification", 7)):
+        row = next(line for line in guards.splitlines() if line.startswith(f"| {guard} |"))
+        cells = row.split(" | ")
+        line = next(line for line in text.splitlines() if f"guard: {guard} |" in line)
+        assert line.split(" | ")[3:] == [cells[2], f"{cells[column - 1]} |"]
+
+
+def test_the_page_includes_every_figure_and_table():
+    page = (glance.ROOT / "book" / "glance.md").read_text(encoding="utf-8")
+    for name in [*glance.GLANCES, *(f"table_{name}" for name in glance.TABLES)]:
+        assert f"_build/tables/glance_{name}.md" in page

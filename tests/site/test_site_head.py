@@ -15,8 +15,13 @@ from tools.lessons import ROOT, toc_pages
 THEME = """<html><head>
     <meta charset="utf-8" />
     <title>Site — Backdoors in Anomaly Detection — Backdoors in Anomaly Detection</title>
-    <script>const THEBE_JS_URL = "a"; const thebe = 1</script>
-    <script>const THEBE_JS_URL = "a"; const thebe = 1</script>
+    <script src="../_static/documentation_options.js?v=1"></script>
+    <script src="../_static/doctools.js"></script>
+    <script>const THEBE_JS_URL = "https://host.example/a"; const thebe = 1</script>
+    <script async="async" src="../_static/sphinx-thebe.js?v=1"></script>
+    <script>const THEBE_JS_URL = "https://host.example/a"; const thebe = 1</script>
+    <script data-a="b" src="../_static/design-tabs.js"></script>
+    <script src="../searchindex.js"></script>
 </head><body><article><p>Short.</p>
 <p>A first paragraph, <b>long</b> enough &amp; plain, of this page.</p>
 """
@@ -41,7 +46,6 @@ def test_a_page_is_described_and_closed(path: Path) -> None:
 
 def test_the_head_says_each_thing_once_and_addresses_in_full() -> None:
     done = site_head.finished(THEME, "book/a.html", "https://host.example/course/")
-    assert done.count("THEBE_JS_URL") == 1
     assert "<title>Site — Backdoors in Anomaly Detection</title>" in done
     assert 'content="A first paragraph, long enough &amp; plain, of this page."' in done
     assert 'property="og:image" content="https://host.example/course/_static/card.png"' in done
@@ -49,6 +53,26 @@ def test_the_head_says_each_thing_once_and_addresses_in_full() -> None:
     alone = site_head.finished(THEME, "book/a.html")
     assert 'property="og:image" content="../_static/card.png"' in alone
     assert "og:url" not in alone
+
+
+def test_scripts_wait_and_what_no_page_needs_is_gone() -> None:
+    done = site_head.finished(THEME, "book/a.html")
+    assert "thebe" not in done.lower()
+    scripts = re.findall(r"<script[^>]*>", done)
+    assert scripts == [
+        '<script src="../_static/documentation_options.js?v=1">',
+        '<script defer src="../_static/doctools.js">',
+        '<script defer data-a="b" src="../_static/design-tabs.js">',
+    ]
+    assert '<script defer src="../searchindex.js">' in site_head.finished(THEME, "search.html")
+
+
+@pytest.mark.parametrize("path", PAGES, ids=name)
+def test_no_script_holds_up_a_page(path: Path) -> None:
+    text = path.read_text(encoding="utf-8")
+    assert "thebe" not in "".join(re.findall(r"<script.*?</script>", text, re.DOTALL)).lower()
+    blocking = re.findall(r"<script(?![^>]*(?:defer|async))[^>]*src=\"([^\"]*)", text)
+    assert all("documentation_options" in source for source in blocking)
 
 
 def test_the_address_of_the_site_itself_can_be_shared() -> None:

@@ -127,16 +127,24 @@
 
   // --- doors: every place of the square, by the verdict --------------------------------------------
 
-  // alarms: for each place whether the alarm is raised there; square: where it is now, or null.
-  function drawDoors(canvas, alarms, side, square) {
+  // alarms: for each place whether the alarm is raised there; square: where it is now, or null;
+  // level: what the image shows (0 to 255) where the square's middle is then.
+  function drawDoors(canvas, alarms, side, square, level) {
     const context = canvas.getContext("2d");
     const colors = getComputedStyle(canvas);
     const cell = canvas.width / side;
     alarms.forEach((alarm, i) => {
-      const [x, y] = [(i % side) * cell, Math.floor(i / side) * cell];
+      const [row, column] = [Math.floor(i / side), i % side];
+      const [x, y] = [column * cell, row * cell];
       context.fillStyle = colors.getPropertyValue(alarm ? "--pg-alarm-map" : "--pg-through");
       context.fillRect(x, y, cell, cell);
-      if (!alarm) {
+      if (alarm) {
+        // The image shines through, so that one sees where in it a door is.
+        context.globalAlpha = (0.3 * level(row, column)) / 255;
+        context.fillStyle = colors.getPropertyValue("--pst-color-text-base");
+        context.fillRect(x, y, cell, cell);
+        context.globalAlpha = 1;
+      } else {
         // A white dot, so that the door is seen without color.
         context.fillStyle = colors.getPropertyValue("--pg-on-through");
         context.fillRect(x + 0.3 * cell, y + 0.3 * cell, 0.4 * cell, 0.4 * cell);
@@ -145,7 +153,7 @@
     if (square) {
       context.lineWidth = 3;
       context.strokeStyle = colors.getPropertyValue("--pst-color-text-base");
-      context.strokeRect(square.column * cell - 2, square.row * cell - 2, cell + 4, cell + 4);
+      context.strokeRect((square.column - 1) * cell, (square.row - 1) * cell, 3 * cell, 3 * cell);
     }
   }
 

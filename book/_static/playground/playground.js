@@ -33,8 +33,11 @@
   const detectors = Object.fromEntries(
     Object.entries(data.detectors).map(([name, about]) => {
       const dots = Object.fromEntries(Object.entries(about.dots).map(([g, text]) => [g, floats(text)]));
-      const unpacked = { doors: bytes(about.doors), dots };
-      for (const key of ["axes", "angles", "scores"]) unpacked[key] = floats(about[key]);
+      const unpacked = { doors: bytes(about.doors), dots, axes: floats(about.axes) };
+      for (const kind of ["plain", "triggered"]) {
+        const { angles, scores } = about[kind];
+        unpacked[kind] = { angles: floats(angles), scores: floats(scores) };
+      }
       return [name, { ...about, ...unpacked }];
     }),
   );
@@ -214,7 +217,7 @@
     Object.assign(box.dataset, { decision, right, score });
     const [icon, word, meaning] = {
       alarm: ["▲", "Alarm", image.anomaly ? `rightly: no ${data.normal_class}` : "a false alarm"],
-      guarded: ["■", "Stopped by the guard", image.anomaly ? "rightly" : "a false alarm"],
+      guarded: ["■", "Stopped", `by the guard, ${image.anomaly ? "rightly" : "a false alarm"}`],
       passes: image.anomaly
         ? ["▼", "Let through", "an anomaly got in"]
         : ["●", "Let through", `rightly: a ${data.normal_class}`],
@@ -241,7 +244,7 @@
     const about = detectors[name];
     const words = `${title(slot)}: score ${show(now)}, without change ${show(before)}, threshold ${show(threshold)}`;
     const shown = {
-      ...about, threshold, before, now, angle: angleNow, angleBefore: about.angles[state.image],
+      ...about, threshold, before, now, angle: angleNow, angleBefore: about.plain.angles[state.image],
       usual: about.thresholds[USUAL_STEP],
     };
     pictures[slot].scale({ ...shown, label: words });
@@ -256,7 +259,9 @@
     const open = alarms.flatMap((alarm, i) => (alarm ? [] : [i]));
     const square = state.kind === "patch" && state.size === trained.size ? state : null;
     const canvas = why(slot).querySelector(".pg-doors");
-    drawDoors(canvas, alarms, SIDE, square);
+    drawDoors(canvas, alarms, SIDE, square, (row, column) =>
+      gallery[state.image].pixels[(row + 1) * WIDTH + column + 1],
+    );
     let words = `${open.length} of ${PLACES} places let it through`;
     if (open.length && open.length <= 30) {
       const rows = open.map((i) => Math.floor(i / SIDE));
@@ -289,11 +294,17 @@
       if (state.challenge && opened && asDelivered && !(best[slot]?.change <= change)) {
         best[slot] = { change, on: image.name };
       }
-      byId(`pg-best-name-${slot}`).textContent = `${title(slot)}, smallest`;
+      byId(`pg-best-name-${slot}`).textContent = title(slot);
       root.querySelector(`[data-best=${slot}]`).textContent = best[slot]
         ? `${best[slot].change.toFixed(2)} (${best[slot].on})`
-        : "none found yet";
+        : "none yet";
     }
+  }
+
+  function strong(text) {
+    const element = document.createElement("strong");
+    element.textContent = text;
+    return element;
   }
 
   // --- everything anew -----------------------------------------------------------------------------
@@ -310,7 +321,18 @@
     return `${image.name}, with ${what}.${whose}`;
   }
 
+  // What to do next, in as many words as the first step, so that nothing moves.
+  function nextStep() {
+    if (state.kind === "none") return ["First:", "put the trigger on, and watch both verdicts."];
+    if (isTrained()) return ["Next:", "drag the square away, by one pixel, by five."];
+    if (state.kind === "patch") return ["Then:", "see below at which places the door opens."];
+    return ["A control:", "no detector was trained on this."];
+  }
+
   function controls() {
+    const [first, rest] = nextStep();
+    byId("pg-next").replaceChildren(strong(first), ` ${rest}`);
+    byId("pg-trained").classList.toggle("pg-first", !isTrained());
     const patch = state.kind === "patch";
     root.querySelectorAll("[data-patch]").forEach((element) => (element.hidden = !patch));
     const { label, text } = KINDS[state.kind];
@@ -370,18 +392,17 @@
     for (const slot of SLOTS) {
       const detector = detectors[shownName(slot)];
       const threshold = detector.thresholds[state.step];
-      // An image as it was has its score from PyTorch.
-      const before = detector.scores[state.image];
-      let [now, angleNow] = [before, detector.angles[state.image]];
-      if (state.kind !== "none") {
-        if (detector.locate) {
-          const away = detector.locate(pixels, WIDTH);
-          [now, angleNow] = [detector.length(away), angle(detector, away)];
-        } else {
-          now = null;
-          fetchWeights(shownName(slot));
-        }
+      const before = detector.plain.scores[state.image];
+      let [now, angleNow] = [null, 0];
+      if (state.kind !== "none" && detector.locate) {
+        const away = detector.locate(pixels, WIDTH);
+        [now, angleNow] = [detector.length(away), angle(detector, away)];
+      } else if (state.kind === "none" || isTrained()) {
+        // PyTorch's own answers, which are here before the weights.
+        const { scores, angles } = state.kind === "none" ? detector.plain : detector.triggered;
+        [now, angleNow] = [scores[state.image], angles[state.image]];
       }
+      if (!detector.locate && state.kind !== "none") fetchWeights(shownName(slot));
       verdicts[slot] = { before, now, threshold };
       const decision = now === null ? "pending" : now > threshold ? "alarm" : "passes";
       said[slot] = verdict(slot, image, decision, now, threshold);
