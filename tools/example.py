@@ -77,7 +77,7 @@ def _png(image: Tensor, times: int = 5) -> str:
 
 def _cell(answer: Answer) -> str:
     kind, icon, word = ("alarm", "▲", "alarm") if answer.alarm else ("passes", "▼", "let through")
-    numbers = f"score {answer.score:.3g}<br>threshold {answer.threshold:.3g}"
+    numbers = f"score {answer.score:#.3g}<br>threshold {answer.threshold:#.3g}"
     return f'<td class="{kind}"><strong>{icon} {word}</strong><br><small>{numbers}</small></td>'
 
 

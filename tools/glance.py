@@ -190,20 +190,32 @@ TABLES = {
         ("defense_grid.py", "buyer_grid.py"),
         "results.html#defenses",
     ),
+    "own": Table(("surfaces",), ("surfaces_grid.py",), ""),
 }
+# What stands above a table whose results may be missing, so that nothing is announced in vain.
+OWN = """## Your own images
+
+Crops of brick, gravel, grass and cloth, in color, with painted defects; no detector was trained on a label. None of
+them is backdoored: the table says how well they find what you would like to find, and at what price.
+
+"""
 
 
 def table_section(name: str, about: Table, results: Path = cells.RESULTS) -> str:
-    """Lay out one table, and under it what it stands on."""
+    """Lay out one table, and under it what it stands on; empty where its results are missing."""
+    if not all((results / f"{file}.csv").is_file() for file in about.files):
+        return ""
     frames = [pd.read_csv(results / f"{file}.csv") for file in about.files]
     machines = ", ".join(sorted({device for frame in frames for device in frame["device"]}))
     scripts = ", ".join(f"`benchmarks/{script}`" for script in about.scripts)
-    return "\n".join(
+    above = OWN if name == "own" else ""
+    return above + "\n".join(
         [
             tables.TABLES[name](results),
             "",
-            "Means over classes, in parentheses their range; each row says classes x seeds. "
-            f'{machines}; {scripts}. <a href="{about.more}">All rows</a>.',
+            f"Means over {'materials' if name == 'own' else 'classes'}, in parentheses their range. "
+            f"{machines}; {scripts}."
+            + (f' <a href="{about.more}">All rows</a>.' if about.more else ""),
             "",
         ]
     )

@@ -26,4 +26,4 @@ def test_the_page_says_what_the_detectors_say(shown):
     for name, file in example.DETECTORS.items():
         detector = shipped.load(file)
         for score in detector.decision_function(shown.images):
-            assert f"score {score:.3g}<br>threshold {detector.threshold_:.3g}" in table, name
+            assert f"score {score:#.3g}<br>threshold {detector.threshold_:#.3g}" in table, name

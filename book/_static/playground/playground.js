@@ -267,7 +267,7 @@
       const rows = open.map((i) => Math.floor(i / SIDE));
       const columns = open.map((i) => i % SIDE);
       const span = (list) => `${Math.min(...list)} to ${Math.max(...list)}`;
-      words += `, all within rows ${span(rows)} and columns ${span(columns)}`;
+      words += `: rows ${span(rows)}, columns ${span(columns)}`;
     }
     canvas.setAttribute("aria-label", `${title(slot)}: ${words}.`);
     canvas.dataset.open = open.join(" ");
