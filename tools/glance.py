@@ -195,8 +195,9 @@ TABLES = {
 # What stands above a table whose results may be missing, so that nothing is announced in vain.
 OWN = """## Your own images
 
-Crops of brick, gravel, grass and cloth, in color, with painted defects; no detector was trained on a label. None of
-them is backdoored: the table says how well they find what you would like to find, and at what price.
+Crops of brick, gravel, grass and cloth, in color, with painted defects; no detector was trained on
+a label. None of them is backdoored: the table says how well they find what you would like to find,
+and at what price.
 
 """
 
@@ -208,12 +209,12 @@ def table_section(name: str, about: Table, results: Path = cells.RESULTS) -> str
     frames = [pd.read_csv(results / f"{file}.csv") for file in about.files]
     machines = ", ".join(sorted({device for frame in frames for device in frame["device"]}))
     scripts = ", ".join(f"`benchmarks/{script}`" for script in about.scripts)
-    above = OWN if name == "own" else ""
+    above, kinds = (OWN, "materials") if name == "own" else ("", "classes")
     return above + "\n".join(
         [
             tables.TABLES[name](results),
             "",
-            f"Means over {'materials' if name == 'own' else 'classes'}, in parentheses their range. "
+            f"Means over {kinds}, in parentheses their range. "
             f"{machines}; {scripts}."
             + (f' <a href="{about.more}">All rows</a>.' if about.more else ""),
             "",
