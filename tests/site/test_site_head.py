@@ -111,7 +111,7 @@ def test_the_first_page_shows_the_example_and_leads_on() -> None:
     text = (HTML / "book/intro.html").read_text(encoding="utf-8")
     assert example.as_html(example.example()) in text
     doors = Page(text).source
-    for target in ("playground.html", "1_anomaly_detection.html", "teaching.html", "results.html"):
+    for target in ("playground.html", "1_anomaly_detection.html", "teaching.html", "glance.html"):
         assert f'href="{target}"' in doors
 
 
