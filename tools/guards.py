@@ -29,8 +29,6 @@ MAX_OPEN_CELLS = 35
 MAX_LINE = 72  # characters that a page of 1280 pixels shows without scrolling
 MIN_QUESTIONS = 4
 SECTIONS = ("Objectives", "Prerequisites", "Recap", "Further reading")
-# Lessons that were written before these limits and are still to be brought under them.
-NOT_YET: frozenset[str] = frozenset()
 
 CHECKED = "nbval-check-output"
 SKIPPED = {"nbval-skip", "skip-execution"}
@@ -302,8 +300,6 @@ GUARDS: tuple[Callable[[NotebookNode], list[str]], ...] = (
     guard_cell_length,
     guard_sections,
     guard_exercises,
-)
-READABLE: tuple[Callable[[NotebookNode], list[str]], ...] = (
     guard_length,
     guard_folds,
     guard_questions,
@@ -311,12 +307,9 @@ READABLE: tuple[Callable[[NotebookNode], list[str]], ...] = (
 )
 
 
-def lesson_problems(
-    notebook: NotebookNode, record: dict[str, Any] | None, name: str = ""
-) -> list[str]:
+def lesson_problems(notebook: NotebookNode, record: dict[str, Any] | None) -> list[str]:
     """Return everything that is wrong with a lesson, given the record of its last execution."""
-    guards = GUARDS if name in NOT_YET else (*GUARDS, *READABLE)
-    problems = [problem for guard in guards for problem in guard(notebook)]
+    problems = [problem for guard in GUARDS for problem in guard(notebook)]
     return problems + guard_time(notebook, record)
 
 

@@ -24,11 +24,10 @@ import nbformat
 from nbformat import NotebookNode, v4
 
 from tools.fold import FOLDED
-from tools.guards import NOT_YET
 from tools.lessons import ROOT, lessons, write_atomically
 from tools.myst import Directive, blocks
 from tools.plain_markdown import HEADING, LabError, PlainMarkdown
-from tools.questions import CONCEPT, PREDICT, Question, kind_of, offers_answers, question
+from tools.questions import CONCEPT, PREDICT, Question, kind_of, question
 
 SOLUTION = "solution"
 REVEALS = "reveals"
@@ -70,9 +69,7 @@ def student_version(notebook: NotebookNode, lesson: Path) -> Lab:
     The notebook is left alone. References to other pages, pictures and papers are looked up
     in the folder of ``lesson``. Raises :class:`LabError` as :func:`derive` does.
     """
-    early = notebook.cells if lesson.stem in NOT_YET else []
-    known = {key: value for cell in early for key, value in _glued_values(cell).items()}
-    plain = PlainMarkdown(lesson, known)
+    plain = PlainMarkdown(lesson, {})
     cells: list[NotebookNode] = []
     bound: set[str] = set()
     waiting: dict[int, list[Question]] = {}  # what a result will reveal, by the result's cell
@@ -190,7 +187,7 @@ def _asking(plain: PlainMarkdown, cell: NotebookNode) -> tuple[list[NotebookNode
             cells[-1].id = _numbered(cell.id, len(cells) - 1)
 
     for block in blocks(cell.source):
-        if isinstance(block, Directive) and kind_of(block) == PREDICT and offers_answers(block):
+        if isinstance(block, Directive) and kind_of(block) == PREDICT:
             asked.append(question(block))
             text.append(f"````{{admonition}} {block.argument}\n{asked[-1].text}\n````")
             close()

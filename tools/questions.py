@@ -53,11 +53,6 @@ def kind_of(directive: Directive) -> str | None:
     return next((kind for kind in (PREDICT, SELF_CHECK) if kind in classes), None)
 
 
-def offers_answers(directive: Directive) -> bool:
-    """Say whether a question has answers to choose from at all."""
-    return ANSWER.search(directive.body) is not None
-
-
 def question(directive: Directive) -> Question:
     """Take a question apart.
 

@@ -14,7 +14,6 @@ from tools.guards import (
     MAX_LINE,
     MAX_OPEN_CELLS,
     MAX_WORDS,
-    NOT_YET,
     lesson_problems,
 )
 from tools.lessons import code_digest, measured_time
@@ -378,15 +377,6 @@ def test_what_is_folded_is_not_counted() -> None:
     lesson.cells[6].source += much
     lesson.cells[6].metadata.tags = ["solution"]
     assert lesson_problems(lesson, good_record(lesson)) == []
-
-
-@pytest.mark.parametrize("name", sorted(NOT_YET))
-def test_a_lesson_that_is_still_to_be_shortened_keeps_the_other_rules(name: str) -> None:
-    lesson = good_lesson()
-    write_too_much(lesson)
-    assert lesson_problems(lesson, good_record(lesson), name) == []
-    strip(lesson)
-    assert lesson_problems(lesson, good_record(lesson), name) != []
 
 
 def test_a_lesson_without_a_record() -> None:

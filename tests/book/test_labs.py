@@ -465,7 +465,7 @@ def test_ids_stay_unique_with_several_predictions() -> None:
 )
 def test_nothing_is_told_before_its_cell_ran(cells: list[NotebookNode], complaint: str) -> None:
     with pytest.raises(LabError, match=complaint):
-        student_version(small_lesson(*cells), LESSON.with_name("2_small.ipynb"))
+        small_lab(*cells)
 
 
 def test_folded_cells_are_folded_in_jupyter_too() -> None:

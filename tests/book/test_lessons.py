@@ -7,7 +7,7 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from tools.guards import NOT_YET, READABLE, lesson_problems
+from tools.guards import lesson_problems
 from tools.lessons import ROOT, lessons, page_file, read_timings, toc_pages
 
 
@@ -15,7 +15,7 @@ from tools.lessons import ROOT, lessons, page_file, read_timings, toc_pages
 def test_lesson_keeps_the_rules(path: Path) -> None:
     notebook = nbformat.read(path, as_version=4)
     nbformat.validate(notebook)
-    problems = lesson_problems(notebook, read_timings().get(path.stem), path.stem)
+    problems = lesson_problems(notebook, read_timings().get(path.stem))
     assert not problems, "\n" + "\n".join(problems)
 
 
@@ -33,14 +33,6 @@ def test_every_page_is_in_the_contents_once() -> None:
         if file.suffix in (".md", ".ipynb") and not file.name.startswith((".", "_"))
     )
     assert pages == sorted(toc_pages())
-
-
-def test_no_exemption_outlives_its_need() -> None:
-    assert {path.stem for path in lessons()} >= NOT_YET
-    for path in lessons():
-        if path.stem in NOT_YET:
-            notebook = nbformat.read(path, as_version=4)
-            assert any(guard(notebook) for guard in READABLE), f"take {path.stem} out of NOT_YET"
 
 
 def test_no_record_outlives_its_lesson() -> None:
