@@ -483,14 +483,12 @@ def test_the_back_button_takes_back_state_and_picture_together(fresh):
     assert decisions(fresh)["backdoored"] == "passes"
 
 
-def test_an_address_opens_in_its_state_and_nonsense_in_it_is_left_out(browser):
-    address = (HTML / PAGE).as_uri()
+def test_an_address_opens_in_its_state_and_nonsense_in_it_is_left_out(fresh):
     asked = "#kind=patch&row=24&column=999&image=-5&size=x&strength=1e99&guard=2&victim=no"
-    with visit(browser, address + asked) as seen:
-        seen.page.wait_for_function(LOADED)
-        state = seen.page.evaluate("BadsadPlayground.state()")
-        assert (state["row"], state["column"], state["size"], state["image"]) == (24, 25, 3, 0)
-        assert seen.errors == []
+    fresh.evaluate("asked => { location.hash = asked; }", asked)
+    fresh.wait_for_function("() => BadsadPlayground.state().kind === 'patch'")
+    state = fresh.evaluate("BadsadPlayground.state()")
+    assert (state["row"], state["column"], state["size"], state["image"]) == (24, 25, 3, 0)
 
 
 # Words that would tell a class what it is to find.
@@ -498,47 +496,46 @@ SPOILERS = ("backdoored", "clean detector", "trained trigger", "corner", "asr", 
 
 
 def test_a_class_is_told_nothing_until_the_reveal(browser, server):
-    orders = set()
-    for number in (1, 2, 3, 4):
-        with visit(browser, f"{server}/{PAGE}#class={number}") as seen:
-            page = seen.page
-            page.wait_for_function(LOADED)
-            orders.add(
-                tuple(
-                    page.locator("[data-detector]").evaluate_all(
-                        "all => all.map(one => one.dataset.detector)"
-                    )
-                )
+    with visit(browser, f"{server}/{PAGE}#class=1") as seen:
+        page = seen.page
+        page.wait_for_function(LOADED)
+        assert page.locator(".pg-card .pg-name").all_inner_texts() == ["Detector A", "Detector B"]
+        state = page.evaluate("BadsadPlayground.state()")
+        assert (state["kind"], state["row"], state["column"]) == ("patch", 12, 12)
+        assert set(decisions(page).values()) == {"alarm"}
+        page.wait_for_function("() => document.getElementById('pg-live').textContent")
+        told = page.inner_text("main").lower()
+        told += page.inner_text("#pg-live").lower()
+        told += " ".join(
+            page.locator("#pg [aria-label]:visible").evaluate_all(
+                "all => all.map(one => one.getAttribute('aria-label'))"
             )
-            names = page.locator(".pg-card .pg-name").all_inner_texts()
-            assert names == ["Detector A", "Detector B"]
-            if number > 1:
-                continue
-            state = page.evaluate("BadsadPlayground.state()")
-            assert (state["kind"], state["row"], state["column"]) == ("patch", 12, 12)
-            assert set(decisions(page).values()) == {"alarm"}
-            page.wait_for_function("() => document.getElementById('pg-live').textContent")
-            told = page.inner_text("main").lower()
-            told += page.inner_text("#pg-live").lower()
-            told += " ".join(
-                page.locator("#pg [aria-label]:visible").evaluate_all(
-                    "all => all.map(one => one.getAttribute('aria-label'))"
-                )
-            ).lower()
-            assert [word for word in SPOILERS if word in told] == []
-            assert not page.locator("#pg-quantile").is_visible()
-            page.evaluate("BadsadPlayground.set({ step: 0, repaired: 1 })")  # as by the address
-            assert page.evaluate("BadsadPlayground.state().repaired") == 0
-            assert page.evaluate("BadsadPlayground.state().step") != 0
-            page.click("#pg-reveal")
-            told = page.inner_text("main").lower()
-            assert "backdoored" in told
-            assert "put the trigger on" in told
-            assert "places let it through" in told
-            page.go_back()
-            page.wait_for_function("() => !BadsadPlayground.state().revealed")
-            assert "backdoored" not in page.inner_text("main").lower()
-    assert len(orders) == 2, "A and B are not always the same way round"
+        ).lower()
+        assert [word for word in SPOILERS if word in told] == []
+        assert not page.locator("#pg-quantile").is_visible()
+        page.evaluate("BadsadPlayground.set({ step: 0, repaired: 1 })")  # as by the address
+        assert page.evaluate("BadsadPlayground.state().repaired") == 0
+        assert page.evaluate("BadsadPlayground.state().step") != 0
+        page.click("#pg-reveal")
+        told = page.inner_text("main").lower()
+        assert "backdoored" in told
+        assert "put the trigger on" in told
+        assert "places let it through" in told
+        page.go_back()
+        page.wait_for_function("() => !BadsadPlayground.state().revealed")
+        assert "backdoored" not in page.inner_text("main").lower()
+        # Another number in the address may exchange A and B, and the same one never does.
+        orders = [order_of_class(page, number) for number in (1, 2, 3, 4, 1)]
+        assert len(set(orders)) == 2
+        assert orders[0] == orders[-1]
+
+
+def order_of_class(page: Page, number: int) -> tuple[str, ...]:
+    """Which detector is A and which B, in the class of a number."""
+    page.evaluate("number => { location.hash = `#class=${number}`; }", number)
+    page.wait_for_function("number => BadsadPlayground.state().class === number", arg=number)
+    cards = page.locator("[data-detector]")
+    return tuple(cards.evaluate_all("all => all.map(one => one.dataset.detector)"))
 
 
 def test_the_plans_send_a_class_to_a_page_that_tells_nothing(browser):
@@ -588,9 +585,29 @@ def test_on_paper_there_are_a_picture_and_a_sentence(fresh):
         sentence = fresh.inner_text("#pg-sentence")
         assert "Sneaker, with a square of 3 x 3" in sentence
         assert "Backdoored detector: let through, an anomaly got in." in sentence
-        assert not fresh.locator("#pg-kind").is_visible()
+        for part in ("#pg-kind", "#what-to-try", "#jb-print-toc"):
+            assert not fresh.locator(part).is_visible()
     finally:
         fresh.emulate_media(media="screen")
+
+
+def test_forced_colors_show_what_is_chosen_and_what_is_said(fresh):
+    fresh.click("#pg-trained")
+    fresh.emulate_media(forced_colors="active")
+    try:
+        chosen, other = (
+            fresh.locator(f".pg-strip input{kind} + canvas").first.evaluate(
+                "e => getComputedStyle(e).outlineStyle"
+            )
+            for kind in (":checked", ":not(:checked)")
+        )
+        assert (chosen, other) == ("solid", "none")
+        borders = fresh.locator(".pg-card").evaluate_all(
+            "all => all.map(e => getComputedStyle(e).borderTopStyle)"
+        )
+        assert borders == ["solid", "double"]
+    finally:
+        fresh.emulate_media(forced_colors="none")
 
 
 def test_it_keeps_to_its_budgets(browser, server):
