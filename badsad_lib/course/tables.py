@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import html
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from numbers import Integral, Real
 from typing import Any
+
+FORMATTED = re.compile(r"[-+−]?[\d.,]+ ?(%|dB)?|–|-")
 
 
 @dataclass(frozen=True)
@@ -59,7 +62,8 @@ def table(rows: Iterable[Mapping[str, Any]] | Any, *, digits: int = 3, caption: 
     ----------
     rows
         One mapping a row, from column to value, all with the same columns; or a pandas
-        ``DataFrame``, whose index is left out. The first column names the row.
+        ``DataFrame``, whose index is left out. The first column names the row. Numbers stand to
+        the right, also those that come as text, such as ``"3.4%"``.
     digits
         Decimals of a number that is no integer. Integers get separators, text stays as it is,
         Booleans read yes and no, and NaN and None a dash.
@@ -88,17 +92,9 @@ def table(rows: Iterable[Mapping[str, Any]] | Any, *, digits: int = 3, caption: 
                 f"row {number} has the columns {', '.join(map(str, record))}; "
                 f"the first row has {', '.join(map(str, head))}"
             )
-    columns = [[record[name] for record in records] for name in head]
-    return Table(
-        tuple(map(str, head)),
-        tuple(tuple(_text(value, digits) for value in record.values()) for record in records),
-        tuple(any(map(_is_number, column)) for column in columns),
-        caption,
-    )
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, Real) and not isinstance(value, bool)
+    lines = tuple(tuple(_text(value, digits) for value in record.values()) for record in records)
+    numeric = tuple(all(map(FORMATTED.fullmatch, column)) for column in zip(*lines, strict=True))
+    return Table(tuple(map(str, head)), lines, numeric, caption)
 
 
 def _text(value: Any, digits: int) -> str:

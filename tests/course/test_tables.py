@@ -34,6 +34,11 @@ def test_numbers_are_written_for_readers() -> None:
     assert "0.93 " in repr(table(ROWS, digits=2))
 
 
+def test_numbers_that_come_as_text_stand_to_the_right() -> None:
+    text = repr(table([{"a": "x", "b": "3.4%", "c": "–"}, {"a": "y", "b": "12.0%", "c": "7 dB"}]))
+    assert text.splitlines() == ["a      b     c", "x   3.4%     –", "y  12.0%  7 dB"]
+
+
 def test_html_has_a_head_names_its_rows_and_is_escaped() -> None:
     markup = table(ROWS, caption="Three & more")._repr_html_()
     assert markup.count('scope="col"') == 4
