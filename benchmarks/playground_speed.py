@@ -11,6 +11,7 @@ Chromium (DevTools protocol). Budgets stand beside them. Only the bytes are a te
 from __future__ import annotations
 
 import argparse
+import contextlib
 import gzip
 import shutil
 import statistics
@@ -89,7 +90,8 @@ class Host(BaseHTTPRequestHandler):
         if compressed:
             self.send_header("Content-Encoding", "gzip")
         self.end_headers()
-        self.wfile.write(data)
+        with contextlib.suppress(ConnectionError):  # the page was closed before it had everything
+            self.wfile.write(data)
 
     def log_message(self, *args: object) -> None:
         """Keep quiet."""

@@ -2,6 +2,7 @@
 
 :func:`write` puts them into ``_build/tables``, from where pages include them:
 
+``take_away``    where to get the course
 ``lessons``      what there is, how long it runs, its exercises with their minutes
 ``sessions``     which of it fits a lab session of 50, 90 or 180 minutes
 ``run``          seconds of each lesson, and what it was run with
@@ -19,6 +20,7 @@ from pathlib import Path
 
 import nbformat
 
+from tools.colab import repository
 from tools.lessons import ROOT, lessons, measured_time, read_timings, write_atomically
 
 EXERCISE = re.compile(
@@ -149,8 +151,24 @@ def effort_line(root: Path = ROOT) -> str:
     )
 
 
+def take_away_line(root: Path = ROOT) -> str:
+    """Say where to get the course; its repository, too, once its address is configured."""
+    found = repository(root)
+    clone = (
+        f', or clone <a href="https://github.com/{found[0]}">its repository</a>' if found else ""
+    )
+    return (
+        "```{raw} html\n"
+        '<p><strong>Take it away.</strong> <a href="../course.zip" download>The whole course</a> '
+        "(zip: library, data, notebooks with\nand without solutions). Unpack it"
+        f"{clone}, and run <code>make book</code>; what that takes stands\n"
+        '<a href="#five-minute-start">below</a>.</p>\n```\n'
+    )
+
+
 TABLES = {
     "effort": effort_line,
+    "take_away": take_away_line,
     "lessons": lessons_table,
     "sessions": sessions_table,
     "run": run_table,

@@ -57,3 +57,13 @@ def test_the_environment_is_this_one():
     table = site_tables.environment_table()
     for name in ("torch", "jupyter-book", "umap-learn"):
         assert f"| {name} | {version(name)} |" in table
+
+
+def test_a_configured_repository_is_named_and_otherwise_none(tmp_path):
+    config = tmp_path / "_config.yml"
+    config.write_text('repository: {url: ""}', encoding="utf-8")
+    alone = site_tables.take_away_line(tmp_path)
+    assert '<a href="../course.zip" download>' in alone
+    assert "http" not in alone
+    config.write_text("repository: {url: https://github.com/owner/name}", encoding="utf-8")
+    assert '<a href="https://github.com/owner/name">' in site_tables.take_away_line(tmp_path)
