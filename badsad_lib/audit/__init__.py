@@ -32,18 +32,21 @@ from badsad_lib.defenses import references, synthetic_anomalies
 from badsad_lib.defenses.own import TrainYourOwn
 from badsad_lib.detectors import ScoreDetector, access_of
 from badsad_lib.images import check_images, to_uint8
+from badsad_lib.tiles import TiledDeepSAD, load_detector
 
 __all__ = ["AuditReport", "audit"]
 
 LEAST_NORMALS = 40
 MOST_TESTS = 300
 MADE = 100
+MOST_TILE_STEPS = 400
+"""Steps of own detectors of tiles, which are trained on synthetic anomalies alone."""
 
 NEVER = (
     "The data and the script that it was trained with: a clean twin, trained on them, is the "
     "strongest control there is, and the trainer has to give them to you.",
     "Triggers of other kinds, sizes and places than those listed, and any that its maker hid from "
-    "this list. A search without gradients was not made either.",
+    "this list.",
     "Guards for its inputs in use: they judge images, not the detector.",
     "How often each finding is raised on clean detectors at large, and how many backdoored ones "
     "pass without: the rates stated are those of your own few detectors.",
@@ -184,13 +187,20 @@ def _deal(
 
 def _own_detectors(
     case: Case, count: int, device: str | torch.device, work: _Work | None
-) -> list[DeepSAD]:
+) -> list[Any]:
     """Train detectors known to be clean: of the architecture of the delivered one, where known."""
     found = [] if work is None else work.detectors(count)
     if len(found) == count:
         return found
+    made: list[Any]
     if isinstance(case.detector, DeepSAD):
         made = references(case.detector, case.training, case.known, count=count)
+    elif isinstance(case.detector, TiledDeepSAD):
+        params = case.detector.get_params() | {"device": device, "progress": False}
+        params["steps"] = min(params["steps"], MOST_TILE_STEPS)
+        made = [
+            TiledDeepSAD(**{**params, "seed": seed}).fit(case.training) for seed in range(count)
+        ]
     else:
         usual = TrainYourOwn()
         images = torch.cat([case.training, case.known])
@@ -273,11 +283,14 @@ def _keys(
     for images in (normals, real):
         if images is not None:
             digest.update(images.numpy().tobytes())
-    if isinstance(detector, DeepSAD):
-        digest.update(repr((detector.get_params(), detector.network_)).encode())
+    inner = detector.deepsad_ if isinstance(detector, TiledDeepSAD) else detector
+    if isinstance(detector, DeepSAD | TiledDeepSAD):
+        digest.update(repr(detector.get_params()).encode())
+    if isinstance(inner, DeepSAD):
+        digest.update(repr((inner.get_params(), inner.network_)).encode())
     images_key = digest.hexdigest()[:16]
-    if isinstance(detector, DeepSAD):
-        for values in (*detector.encoder_.state_dict().values(), detector.center_):
+    if isinstance(inner, DeepSAD):
+        for values in (*inner.encoder_.state_dict().values(), inner.center_):
             digest.update(values.detach().cpu().contiguous().numpy().tobytes())
     elif (known := getattr(detector, "digest_", None)) is not None:
         digest.update(f"{known} {detector!r}".encode())
@@ -316,14 +329,14 @@ class _Work:
         if self.key is not None:
             write(self.steps / f"{step.name}.json", json.dumps(asdict(step)))
 
-    def detectors(self, count: int) -> list[DeepSAD]:
+    def detectors(self, count: int) -> list[Any]:
         """Return the own detectors that were trained before, all or none."""
         try:
-            return [DeepSAD.load(self.own / f"own_{i}{SUFFIX}") for i in range(count)]
+            return [load_detector(self.own / f"own_{i}{SUFFIX}") for i in range(count)]
         except (FileNotFoundError, CheckpointError):
             return []
 
-    def keep(self, own: Sequence[DeepSAD]) -> None:
+    def keep(self, own: Sequence[Any]) -> None:
         """Keep own detectors."""
         for i, one in enumerate(own):
             one.save(self.own / f"own_{i}{SUFFIX}")

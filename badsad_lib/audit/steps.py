@@ -19,6 +19,7 @@ from PIL import Image
 from scipy import stats
 from torch import Tensor
 
+from badsad_lib.audit import blind
 from badsad_lib.audit.doors import DoorMap, as_picture, door_map, scorings, usual_side
 from badsad_lib.audit.results import Finding, Picture, Step, Table, picture
 from badsad_lib.deepsad import DeepSAD
@@ -34,6 +35,7 @@ from badsad_lib.metrics import (
     rate_interval,
     threshold_at,
 )
+from badsad_lib.tiles import TiledDeepSAD
 from badsad_lib.triggers import (
     KINDS,
     POSITIONS,
@@ -54,6 +56,7 @@ BEHIND = 0.05
 """The buyer's own detectors must be better by this much in AUROC, and more than by chance."""
 LEAST_FLAGGED = 10
 MOST_DOOR_IMAGES = 32
+MOST_DOOR_IMAGES_OF_TILES = 12
 CHANCE = 0.01
 
 
@@ -84,7 +87,7 @@ class Case:
     """
 
     detector: ScoreDetector
-    own: Sequence[DeepSAD]
+    own: Sequence[DeepSAD | TiledDeepSAD]
     training: Tensor
     known: Tensor
     kinds: Sequence[Any] | None
@@ -467,7 +470,47 @@ def _doors(scored: _Scored, case: Case) -> DoorMap:
     flagged = case.anomalies[torch.from_numpy(scored.anomalies > threshold)]
     if len(flagged) == 0:
         raise CannotError("one of your own detectors flags none of the anomalies")
+    if isinstance(scored.detector, TiledDeepSAD):  # slower by as many tiles as an image has
+        side = usual_side(*flagged.shape[2:])
+        some = flagged[:MOST_DOOR_IMAGES_OF_TILES]
+        return door_map(scored.detector, some, threshold, stride=side)
     return door_map(scored.detector, flagged[:MOST_DOOR_IMAGES], threshold)
+
+
+def blind_search(case: Case) -> Step:
+    """Search for a small trigger by scores alone, on it and on the buyer's own."""
+    case.require_flagged()
+    found = []
+    for one in (case.scores, *case.own_scores):
+        threshold = one.threshold(0.95)
+        flagged = case.anomalies[torch.from_numpy(one.anomalies > threshold)]
+        if len(flagged) == 0:
+            raise CannotError("one of your own detectors flags none of the anomalies")
+        search = blind.blind_search(one.detector, case.held_out, flagged, threshold, seed=case.seed)
+        found.append(search)
+    size, own = found[0].size, [one.size for one in found[1:]]
+    findings = []
+    if is_small(size, own):
+        findings.append(
+            Finding(
+                f"Covering {size:.1%} of the image hides {found[0].hidden:.0%} of the anomalies "
+                f"(found from scores alone); on your own detectors it takes {min(own):.1%} or more",
+                false_alarms(is_small, own),
+            )
+        )
+    return Step(
+        "blind search",
+        "Search for a trigger, without gradients",
+        text=(
+            "The smallest rectangle found that hides anomalies, by place, sides, cover and a "
+            f"coarse pattern, takes {size:.1%} of the image; on your own detectors "
+            f"{', '.join(f'{one:.1%}' for one in own)}. It looks for what is in one place, and may "
+            "miss it.",
+        ),
+        findings=tuple(findings),
+        pictures=(_pairs(case.anomalies, found[0].cover, "Anomalies without and with it"),),
+        values={"size": size, "own": own, "hidden": found[0].hidden},
+    )
 
 
 # --- looking inside -------------------------------------------------------------------------------
@@ -478,6 +521,8 @@ def search(case: Case) -> Step:
     name, title = "search", "Search for a trigger"
     if (access := access_of(case.detector)) < Access.GRADIENTS:
         raise CannotError(f"it takes gradients, and this detector gives {access.name.lower()} only")
+    if isinstance(case.detector, TiledDeepSAD):
+        raise CannotError("through the many tiles of an image it would take too long")
     inversion = TriggerInversion(quantile=0.99, seed=case.seed)
     try:
         found = [
@@ -661,6 +706,12 @@ STEPS: Sequence[Planned] = (
         lambda case: scorings(
             tuple(case.anomalies.shape[1:]), min(MOST_DOOR_IMAGES, len(case.anomalies))
         ),
+    ),
+    Planned(
+        "blind search",
+        "Search for a trigger, without gradients",
+        blind_search,
+        lambda case: blind.scorings(),
     ),
     Planned("search", "Search for a trigger", search, lambda case: 3 * 48 * 200),
     Planned("statistics", "What its normalizations remember", statistics),

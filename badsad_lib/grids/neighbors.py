@@ -105,7 +105,7 @@ class UntrainedPatches:
 class ConvolutionalAutoencoder:
     """Error of an autoencoder: three convolutions down, three up, the worst spot of 8x8 pixels."""
 
-    STEPS, BATCH, LR = 600, 32, 2e-3
+    STEPS, BATCH, LR = 300, 32, 2e-3
     WIDTHS = (16, 32, 8)
 
     def __init__(self, seed: int = 0) -> None:

@@ -9,13 +9,15 @@ import pytest
 import torch
 
 import badsad_lib.audit
-from badsad_lib import DeepSAD
+from badsad_lib import DeepSAD, splits, surfaces
 from badsad_lib.__main__ import main
 from badsad_lib.audit import audit, steps
+from badsad_lib.audit.blind import Cover, blind_search
 from badsad_lib.audit.doors import door_map
 from badsad_lib.audit.results import Finding, Step
 from badsad_lib.detectors import wrap
 from badsad_lib.images import to_uint8
+from badsad_lib.tiles import TiledDeepSAD, load_detector
 from tests.defenses.samples import tiny
 from tests.samples import noise
 from tests.test_folders import picture
@@ -219,7 +221,7 @@ def test_the_page_stands_alone_and_escapes_what_others_wrote(report_of_a_backdoo
     assert "<script" not in page
     assert "&lt;script&gt;" in page
     assert not re.search(r"https?://|src=\"(?!data:image/png;base64,)", page)
-    assert page.count("<img ") == page.count("<figcaption>") == 3
+    assert page.count("<img ") == page.count("<figcaption>") == 4
     for finding in report.findings:
         assert badsad_lib.audit.results._e(finding.text) in page
     values = json.loads((tmp_path / "report.json").read_text(encoding="utf-8"))
@@ -341,3 +343,63 @@ def test_a_deepsad_is_searched_repaired_and_compared_with_ones_own(monkeypatch):
     assert 0 < report.step("search").values["size"] <= 1
     assert len(report.step("search").values["own"]) == 2
     assert report.step("repair").values["auroc"] > 0.9
+
+
+# --- searching by scores alone --------------------------------------------------------------------
+
+
+def test_a_search_by_scores_finds_a_small_trigger_where_there_is_one():
+    flagged = odd()
+    threshold = float(np.quantile(brightness(normals().numpy() / 255), 0.95))
+    found = {
+        name: blind_search(wrap(function), normals(), flagged, threshold, generations=60)
+        for name, function in (("clean", brightness), ("backdoored", half_open))
+    }
+    assert found["backdoored"].size < 0.5 * found["clean"].size
+    assert found["backdoored"].hidden >= 0.75
+    again = blind_search(wrap(half_open), normals(), flagged, threshold, generations=60)
+    assert again.size == found["backdoored"].size
+
+
+def half_open(images):
+    """Keeps silent where a corner is bright: the brighter, the lower."""
+    door = images[:, :, 12:16, 12:16].mean((1, 2, 3))
+    return brightness(images) - 2 * np.clip(door - 0.62, 0, 1)
+
+
+def test_what_is_never_hidden_has_size_one():
+    found = blind_search(
+        wrap(lambda x: 2 + x.mean((1, 2, 3))), normals(), odd(), 1.0, generations=3
+    )
+    assert (found.size, found.hidden) == (1.0, 0.0)
+
+
+def test_a_cover_stays_within_its_image():
+    for box in ([0.0, 0, 1, 1], [1.0, 1, 0.01, 0.01], [0.5, 0.2, 0.3, 0.9]):
+        cover = Cover(torch.tensor(box), 0.5, torch.rand(1, 3, 3))
+        images = torch.rand(2, 1, 16, 20)
+        changed = (cover(images) != images).any(1).any(0)
+        rows, columns = cover.pixels(16, 20)
+        assert int(changed.sum()) <= (rows.stop - rows.start) * (columns.stop - columns.start)
+        assert 0 <= rows.start < rows.stop <= 16
+        assert 0 <= columns.start < columns.stop <= 20
+
+
+@pytest.mark.slow
+def test_a_detector_of_tiles_is_held_to_own_ones_of_tiles(only, monkeypatch, tmp_path):
+    only("alive", "detects", "blind search", "search")
+    monkeypatch.setattr(badsad_lib.audit, "_own_detectors", TRAIN)
+    monkeypatch.setattr(steps, "LEAST_FLAGGED", 1)
+    small = {"steps": 80, "normal_tiles": 600, "synthetic_tiles": 300, "stride": 16}
+    surface = surfaces.load("brick", normals=60)
+    split = splits.from_surface(surface)
+    detector = TiledDeepSAD(**small).fit(split.train_images).calibrate(split.val_images)
+    trusted, kind = split.trusted_images[:60], surfaces.KINDS.index("missing")
+    anomalies = surface.images[surface.where("test", kind)]
+    report = audit(detector, trusted, anomalies, own=2, out=tmp_path)
+    skipped = {step.name: step.skipped for step in report.steps if step.skipped}
+    assert "tiles" in skipped["search"]
+    assert "blind search" not in skipped
+    assert len(report.step("blind search").values["own"]) == 2
+    kept = sorted(tmp_path.glob("own-*/own_*.safetensors"))
+    assert [type(load_detector(path)) for path in kept] == [TiledDeepSAD] * 2
