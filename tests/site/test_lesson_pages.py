@@ -56,7 +56,7 @@ def test_the_keyboard_is_enough(page: Page) -> None:
     page.keyboard.press("Tab")
     page.keyboard.press("Enter")
     assert first.locator("p.verdict").inner_text() == "You chose 3, and so it is."
-    assert first.get_by_role("group").count() == 1
+    assert first.locator("fieldset > legend").count() == 1
     assert first.get_by_role("status").count() == 1
 
 
