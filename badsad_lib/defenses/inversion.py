@@ -199,8 +199,10 @@ class RelativeInversion:
     anomalies, and, to judge the number, the same of detectors known to be clean. **Costs**
     ``count`` trainings of one's own and ``count`` + 1 searches.
 
-    **Where it fails.** Where :class:`TriggerInversion` fails. How often it flags clean detectors,
-    and what an attacker makes of it whose training searches along, is not measured yet.
+    **Where it fails.** Where :class:`TriggerInversion` fails. The references are searched with the
+    images that they were trained on, which are harder to hide from them: so the number is well
+    below 1 for clean detectors, too, and means nothing but beside theirs. How often it flags clean
+    detectors, and what an attacker makes of it whose training searches along, is not measured yet.
 
     Parameters
     ----------
