@@ -121,8 +121,9 @@ def test_the_attack_reaches_its_floors_and_its_controls_stay_low():
 
 # Poison rate and fading: what is held of the mean and of the lowest class, and of the frame two
 # pixels further in, where that was measured. Not held at rate 0.1: 0.90 for the mean, 0.75 for the
-# lowest class (shoes), and that this frame stays below 0.15. Of the frame one pixel further in nothing is held: it falls
-# into the same cells of the first pooling as the border, and in some seeds opens the door as well.
+# lowest class (shoes), and that this frame stays below 0.15. Of the frame one pixel further in
+# nothing is held: it falls into the same cells of the first pooling as the border, and in some
+# seeds it opens the door as well.
 BORDERS = {
     (0.1, 1.0): (0.88, 0.40, 0.20),
     (0.1, 2.0): (0.90, 0.45, None),
