@@ -39,6 +39,7 @@ from badsad_lib.course.checks.repairing_detectors import (
     check_choose_defense,
 )
 from badsad_lib.course.checks.triggers import check_audit, check_psnr, check_wave
+from badsad_lib.course.checks.your_own import check_count_findings, check_image_score
 
 __all__ = [
     "check_alignment",
@@ -52,10 +53,12 @@ __all__ = [
     "check_collapse",
     "check_concentration",
     "check_contrast",
+    "check_count_findings",
     "check_false_alarms",
     "check_find_error",
     "check_gradient_length",
     "check_headline",
+    "check_image_score",
     "check_is_alive",
     "check_is_backdoor",
     "check_measure_asr",

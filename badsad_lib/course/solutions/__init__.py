@@ -15,6 +15,7 @@ from badsad_lib.course.solutions.latent_manipulation import alignment, concentra
 from badsad_lib.course.solutions.naive_poisoning import measure_asr, poison_seen
 from badsad_lib.course.solutions.repairing_detectors import asr_before_after, choose_defense
 from badsad_lib.course.solutions.triggers import audit, wave
+from badsad_lib.course.solutions.your_own import image_score
 
 __all__ = [
     "alignment",
@@ -28,6 +29,7 @@ __all__ = [
     "contrast",
     "false_alarms",
     "headline",
+    "image_score",
     "is_alive",
     "is_backdoor",
     "measure_asr",
