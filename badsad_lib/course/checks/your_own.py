@@ -6,7 +6,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from badsad_lib.course.checks._answers import Answer, NotYet, call, checker, near, number, vector
+from badsad_lib.course.checks._answers import (
+    Answer,
+    NotYet,
+    call,
+    checker,
+    instead,
+    near,
+    number,
+    vector,
+)
 
 
 def _highest(scores: Tensor, k: int) -> Tensor:
@@ -46,10 +55,10 @@ def check_image_score(answer: Answer) -> None:
         for wrong, message in slips:
             if torch.allclose(got, wrong.double(), rtol=1e-4, atol=1e-6):
                 raise NotYet(message)
+        first = instead(float(_highest(scores, k)[0]), float(got[0]), 4)
         raise NotYet(
-            f"with k = {k} the first image should score {float(_highest(scores, k)[0]):.4f}, got "
-            f"{float(got[0]):.4f}. Flatten the tiles of each image, take the k highest, and their "
-            "mean."
+            f"with k = {k} the first image should score {first}. Flatten the tiles of each image, "
+            "take the k highest, and their mean."
         )
 
 
