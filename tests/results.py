@@ -9,6 +9,7 @@ import pandas as pd
 from badsad_lib.grids import (
     attack,
     attack_search,
+    audits,
     crossing,
     defense,
     detector,
@@ -16,6 +17,8 @@ from badsad_lib.grids import (
     inspection,
     latents,
     repair,
+    surfaces,
+    surfaces_attack,
 )
 
 RESULTS = Path(__file__).parent.parent / "benchmarks" / "results"
@@ -31,10 +34,11 @@ ATTACK_TABLES = sorted(
 DEFENSE_TABLES = [f"defense_{table}" for table in defense.DEFENSES]
 
 
-BUYER_GRIDS = {
-    name: grid
-    for name, grid in {"repair": repair, "inspection": inspection, "crossing": crossing}.items()
-    if (RESULTS / f"{name}.csv").exists()
+BUYER_GRIDS = {"repair": repair, "inspection": inspection, "crossing": crossing}
+OTHERS = BUYER_GRIDS | {
+    "surfaces": surfaces,
+    "surfaces_attack": surfaces_attack,
+    "audits": audits,
 }
 
 
@@ -46,8 +50,8 @@ def asked(table: str) -> list[dict]:
     if table in DEFENSE_TABLES:
         seeds = committed(table)["seed"].nunique()
         return defense.settings(table.removeprefix("defense_"), seeds=seeds)
-    if table in BUYER_GRIDS:
-        return BUYER_GRIDS[table].settings(seeds=(0, 1))
+    if table in OTHERS:
+        return OTHERS[table].settings(seeds=(0, 1))
     return {
         "detector": detector.settings(seeds=3),
         "detector_choice": detector_choice.settings(),

@@ -15,7 +15,7 @@ from badsad_lib import datasets
 from badsad_lib.course import shipped
 from badsad_lib.experiments import run_key
 from badsad_lib.grids import attack, attack_search, defense, detector, latents
-from tests.results import ATTACK_TABLES, BUYER_GRIDS, DEFENSE_TABLES, asked, committed
+from tests.results import ATTACK_TABLES, BUYER_GRIDS, DEFENSE_TABLES, OTHERS, asked, committed
 
 
 @pytest.mark.slow
@@ -152,6 +152,16 @@ def test_a_row_of_a_buyers_table_can_be_had_again(table, kept):
     (setting,) = (s for s in asked(table) if run_key(s) == row["run"])
     again = BUYER_GRIDS[table].run(setting, kept=kept)
     assert again[measured] == pytest.approx(row[measured], abs=band)
+
+
+@pytest.mark.slow
+@pytest.mark.trial
+@pytest.mark.parametrize("table", ["surfaces", "surfaces_attack"])
+def test_a_row_of_a_table_of_surfaces_can_be_had_again(table):
+    row = committed(table).query("material == 'cloth' and seed == 0").iloc[-1]
+    (setting,) = (s for s in asked(table) if run_key(s) == row["run"])
+    again = OTHERS[table].run(setting)
+    assert again["auroc"] == pytest.approx(row["auroc"], abs=0.03)
 
 
 @pytest.mark.slow

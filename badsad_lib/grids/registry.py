@@ -16,6 +16,7 @@ from badsad_lib.experiments.backends import Backend
 from badsad_lib.grids import (
     attack,
     attack_search,
+    audits,
     crossing,
     defense,
     detector,
@@ -24,6 +25,7 @@ from badsad_lib.grids import (
     latents,
     repair,
     surfaces,
+    surfaces_attack,
 )
 
 Settings = list[dict[str, Any]]
@@ -61,22 +63,22 @@ def _counted(settings: Callable[..., Settings]) -> Callable[[int], Settings]:
     return lambda seeds: settings(seeds=range(seeds))
 
 
+def _attack(table: str) -> Grid:
+    subset = "course" if table in ON_COURSE else "full"
+    return Grid(lambda seeds: attack.settings(table, subset=subset, seeds=seeds), attack.run)
+
+
+def _defense(table: str) -> Grid:
+    return Grid(lambda seeds: defense.settings(table, seeds=seeds), defense.run)
+
+
+# Of tables that could be run on all of a data set, those that were not.
+ON_COURSE = ("ablation", "data_only", "hard", "mnist", "color")
 GRIDS: dict[str, Grid] = {
-    **{
-        f"attack_{table}": Grid(
-            lambda seeds, table=table: attack.settings(table, seeds=seeds),  # type: ignore[misc]
-            attack.run,
-        )
-        for table in attack.TABLES
-    },
-    **{
-        f"defense_{table}": Grid(
-            lambda seeds, table=table: defense.settings(table, seeds=seeds),  # type: ignore[misc]
-            defense.run,
-        )
-        for table in defense.DEFENSES
-    },
+    **{f"attack_{table}": _attack(table) for table in attack.TABLES},
+    **{f"defense_{table}": _defense(table) for table in defense.DEFENSES},
     "attack_search": Grid(_once(attack_search.settings), attack_search.run, keeps=False),
+    "audits": Grid(_counted(audits.settings), audits.run, keeps=False),
     "crossing": Grid(_counted(crossing.settings), crossing.run),
     "detector": Grid(lambda seeds: detector.settings(seeds=seeds), detector.run, keeps=False),
     "detector_choice": Grid(_once(detector_choice.settings), detector_choice.run, keeps=False),
@@ -84,6 +86,7 @@ GRIDS: dict[str, Grid] = {
     "latents": Grid(latents.settings, latents.run, keeps=False),
     "repair": Grid(_counted(repair.settings), repair.run),
     "surfaces": Grid(_counted(surfaces.settings), surfaces.run, keeps=False),
+    "surfaces_attack": Grid(_counted(surfaces_attack.settings), surfaces_attack.run, keeps=False),
 }
 """Every grid, by the name of its table in ``benchmarks/results``."""
 

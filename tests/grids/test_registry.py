@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 
 import pytest
 
 from badsad_lib.__main__ import main
+from badsad_lib.experiments import run_key
 from badsad_lib.grids import registry
-from tests.results import RESULTS
+from tests.results import RESULTS, committed
 
 
 @pytest.mark.parametrize("name", sorted(registry.GRIDS))
@@ -22,6 +24,17 @@ def test_every_committed_table_has_its_grid():
     by_hand = {"speed"}  # seconds, no grid
     committed = {path.stem for path in RESULTS.glob("*.csv")}
     assert committed - by_hand <= set(registry.GRIDS)
+
+
+@pytest.mark.parametrize("name", sorted({path.stem for path in RESULTS.glob("*.csv")} - {"speed"}))
+def test_a_committed_table_holds_runs_of_its_grid(name):
+    for seeds in (3, 1):  # some have one seed only
+        with contextlib.suppress(ValueError):
+            runs = registry.settings(name, seeds)
+            break
+    keys = {run_key(run) for run in runs}
+    held = set(committed(name)["run"])
+    assert len(held & keys) > 0.5 * len(held)
 
 
 def test_only_some_runs_can_be_asked_for():
