@@ -411,6 +411,15 @@ def test_sigterm_while_writing_leaves_nothing_behind(tmp_path, capsys, monkeypat
     assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
 
 
+@pytest.fixture
+def _in_the_foreground():
+    """In the background of a script Ctrl-C is ignored, also by what is started from there."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("_in_the_foreground")
 @pytest.mark.slow
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_signal_during_the_imports_ends_at_once_and_quietly(number, status, tmp_path):
@@ -449,6 +458,7 @@ def test_a_reader_that_has_seen_enough_is_no_error(tmp_path):
     assert process.returncode == 141
 
 
+@pytest.mark.usefixtures("_in_the_foreground")
 @pytest.mark.slow
 @pytest.mark.parametrize("subcommand", ["train", "attack"])
 def test_a_real_ctrl_c(subcommand, tmp_path):

@@ -47,6 +47,7 @@ FOLDERS = (
 # What running leaves behind, and originals that somebody has downloaded into data/.
 LEFT_OUT = (
     "__pycache__",
+    ".*_cache",
     ".ipynb_checkpoints",
     ".download-*",
     "FashionMNIST",

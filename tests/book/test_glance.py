@@ -54,7 +54,7 @@ def test_a_table_says_what_it_stands_on_and_agrees_with_that_of_all_rows(name):
     heads, _, *lines = [line for line in text.splitlines() if line.startswith("|")]
     assert "x seeds |" in heads
     assert all(re.search(r"\| \d+ x \d+", line) for line in lines)
-    assert len(lines) >= 8
+    assert len(lines) >= 5
     assert "Xeon" in text or "EPYC" in text or "cuda" in text.lower()
     for script in glance.TABLES[name].scripts:
         assert f"`benchmarks/{script}`" in text

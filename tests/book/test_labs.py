@@ -174,7 +174,9 @@ def test_values_are_filled_in(path: Path) -> None:
     text = "\n".join(cell.source for cell in derive(path).notebook.cells)
     source = "\n".join(cell.source for cell in lesson.cells if cell.cell_type == "markdown")
     glued = re.findall(r"(\w* ?)\{glue:text\}`([^`]+)`(.?)", source)
-    assert len(glued) == source.count("{glue:text}") > 0
+    assert len(glued) == source.count("{glue:text}")
+    if not glued:
+        pytest.skip("this lesson's text has no values: its tables show them")
     for before, key, after in glued:
         assert f"{before}{values[key]}{after}" in text
 

@@ -25,10 +25,20 @@ def browser() -> Iterator[Browser]:
         if os.environ.get("BADSAD_REQUIRE_BROWSER"):
             pytest.fail(message)
         pytest.skip(message)
-    with sync_playwright() as playwright:
+    manager = sync_playwright()
+    try:
+        playwright = manager.start()
+    except Exception as error:  # it says only that a connection was closed
+        pytest.fail(
+            f"playwright does not start ({error}). It brings a node of its own, which needs "
+            "libatomic; Debian: apt-get install libatomic1"
+        )
+    try:
         browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
         yield browser
         browser.close()
+    finally:
+        playwright.stop()
 
 
 class Quiet(SimpleHTTPRequestHandler):
