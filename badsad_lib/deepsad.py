@@ -13,7 +13,6 @@ own idea) adds images and a loss term to each step.
 
 from __future__ import annotations
 
-import inspect
 import math
 import warnings
 from collections.abc import Iterable, Iterator, Mapping
@@ -28,6 +27,7 @@ from tqdm import tqdm
 
 from badsad_lib import checkpoints
 from badsad_lib._allocator import keep_freed_memory
+from badsad_lib._base import Detector
 from badsad_lib._rules import (
     Between,
     Count,
@@ -42,7 +42,7 @@ from badsad_lib._rules import (
     checked,
 )
 from badsad_lib.images import check_images, check_semi_labels, to_float
-from badsad_lib.metrics import FINITE, auroc, threshold_at
+from badsad_lib.metrics import auroc, threshold_at
 from badsad_lib.networks import (
     ARCHITECTURES,
     Architecture,
@@ -219,7 +219,7 @@ def _adam_on_cosine(
 # --- the detector -----------------------------------------------------------------------------
 
 
-class DeepSAD:
+class DeepSAD(Detector):
     """Deep semi-supervised anomaly detector for images.
 
     The interface is that of PyOD: parameters in the constructor, fitted state in
@@ -315,28 +315,6 @@ class DeepSAD:
         self.threshold_ = None
         self.about_: dict[str, Any] = {}
 
-    def get_params(self, deep: bool = True) -> dict[str, Any]:
-        """Constructor parameters: ``DeepSAD(**detector.get_params())`` is an unfitted copy.
-
-        ``deep`` is scikit-learn's and changes nothing: no parameter has parameters of its own.
-        """
-        return {name: getattr(self, name) for name in inspect.signature(type(self)).parameters}
-
-    def set_params(self, **params: Any) -> Self:
-        """Set some constructor parameters, checked as the constructor does; all or none.
-
-        Raises
-        ------
-        ValueError
-            An unknown name, or a value that the constructor refuses.
-        """
-        known = self.get_params()
-        if unknown := sorted(params.keys() - known.keys()):
-            raise ValueError(f"no parameter {unknown[0]!r}; choose one of {list(known)}")
-        for name, value in type(self)(**{**known, **params}).get_params().items():
-            setattr(self, name, value)
-        return self
-
     def __sklearn_tags__(self) -> Any:
         from sklearn.utils import InputTags, Tags, TargetTags
 
@@ -350,22 +328,6 @@ class DeepSAD:
     def steps(self, n_images: int) -> int:
         """How many DeepSAD training steps :meth:`fit` makes on ``n_images`` images."""
         return self._train_epochs(n_images) * _batch_count(n_images, self.batch_size)
-
-    def __repr__(self) -> str:
-        state = "fitted" if self.is_fitted else "not fitted"
-        return f"DeepSAD({', '.join(f'{k}={v!r}' for k, v in self.get_params().items())}) [{state}]"
-
-    @property
-    def threshold_(self) -> float | None:
-        """Score above which :meth:`predict` says anomaly; set by :meth:`calibrate`, else None."""
-        return self._threshold
-
-    @threshold_.setter
-    def threshold_(self, value: float | None) -> None:
-        if value is not None:
-            value = float(FINITE("threshold_", value))
-        self._threshold = value
-        self.quantile_: float | None = None  # whoever sets the one knows the other
 
     @property
     def labels_(self) -> np.ndarray:
@@ -642,12 +604,6 @@ class DeepSAD:
         """Shape (C, H, W) of the images that a fitted detector takes."""
         return self.encoder_.arch.shape
 
-    def _require_fit(self, doing: str) -> None:
-        if not self.is_fitted:
-            raise RuntimeError(
-                f"this DeepSAD is not fitted: call fit(images, semi_labels) before {doing}"
-            )
-
     def _encode(self, images: Tensor | np.ndarray, doing: str, encoder: Encoder | None) -> Tensor:
         self._require_fit(doing)
         shape = self.shape_
@@ -708,21 +664,6 @@ class DeepSAD:
         scores = self.decision_function(images)
         anomaly = check_semi_labels(semi_labels, len(scores)).numpy() < 0
         return auroc(scores[~anomaly], scores[anomaly])
-
-    def calibrate(self, images: Tensor | np.ndarray, quantile: float = 0.95) -> Self:
-        """Set ``threshold_`` to the ``quantile`` of the scores of held-out normal images."""
-        self.threshold_ = threshold_at(self.decision_function(images), quantile)
-        self.quantile_ = float(quantile)
-        return self
-
-    def predict(self, images: Tensor | np.ndarray) -> np.ndarray:
-        """1 where the score is above ``threshold_`` (anomaly), else 0; (N,) integers."""
-        self._require_fit("predict")
-        if self.threshold_ is None:
-            raise RuntimeError(
-                "no threshold yet: call calibrate(val_images, quantile=0.95) before predict"
-            )
-        return (self.decision_function(images) > self.threshold_).astype(np.int64)
 
     # --- on disk ---
 

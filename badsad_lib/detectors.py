@@ -28,18 +28,19 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from pathlib import Path
-from typing import Any, Protocol, Self, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from badsad_lib._base import Thresholded
 from badsad_lib._rules import Count, Positive, checked
 from badsad_lib.checkpoints import SUFFIX
 from badsad_lib.deepsad import DeepSAD, anomaly_score
 from badsad_lib.images import check_images, to_float
-from badsad_lib.metrics import FINITE, Scores, auroc, threshold_at
+from badsad_lib.metrics import Scores, auroc
 from badsad_lib.tiles import TiledDeepSAD, load_detector
 
 Shape = tuple[int, int, int]
@@ -390,7 +391,7 @@ def _messages(message: Any) -> Any:
 # --- a wrapped detector ---------------------------------------------------------------------------
 
 
-class Wrapped:
+class Wrapped(Thresholded):
     """A detector of another make that answers like one of this library; see :func:`wrap`.
 
     Attributes
@@ -427,16 +428,6 @@ class Wrapped:
 
     def __repr__(self) -> str:
         return f"Wrapped({self.kind}, {self.preprocessing}, {self.access.name.lower()})"
-
-    @property
-    def threshold_(self) -> float | None:
-        """Score above which :meth:`predict` says anomaly, or None."""
-        return self._threshold
-
-    @threshold_.setter
-    def threshold_(self, value: float | None) -> None:
-        self._threshold = None if value is None else float(FINITE("threshold_", value))
-        self.quantile_: float | None = None
 
     @property
     def access(self) -> Access:
@@ -512,18 +503,6 @@ class Wrapped:
         """
         require(self, Access.GRADIENTS, "differentiable_scores")
         return self._scores(images)
-
-    def calibrate(self, images: Tensor | np.ndarray, quantile: float = 0.95) -> Self:
-        """Set ``threshold_`` to the ``quantile`` of the scores of held-out normal images."""
-        self.threshold_ = threshold_at(self.decision_function(images), quantile)
-        self.quantile_ = float(quantile)
-        return self
-
-    def predict(self, images: Tensor | np.ndarray) -> np.ndarray:
-        """1 where the score is above ``threshold_`` (anomaly), else 0; (N,) integers."""
-        if self.threshold_ is None:
-            raise RuntimeError("no threshold yet: call calibrate(val_images, quantile=0.95) first")
-        return (self.decision_function(images) > self.threshold_).astype(np.int64)
 
 
 TORCHSCRIPT = (".pt", ".pth", ".ts")

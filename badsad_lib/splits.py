@@ -269,11 +269,50 @@ def one_vs_rest(
         "trusted_anomaly": torch.from_numpy(trusted_anomalies),
         "test": torch.arange(len(data.test)),
     }
-    images = data.train.images
+    return _gathered(
+        data.train.images,
+        data.train.targets != normal,
+        index,
+        labels=torch.from_numpy(semi_labels),
+        test=(data.test.images, data.test.targets != normal),
+        data=data.name,
+        subset=data.subset,
+        normal_class=normal,
+        class_name=data.class_names[normal],
+        seed=seed,
+    )
+
+
+def _gathered(
+    images: Tensor,
+    is_anomaly: Tensor,
+    index: Mapping[str, Tensor],
+    *,
+    labels: Tensor | None = None,
+    test: tuple[Tensor, Tensor] | None = None,
+    **what: Any,
+) -> Split:
+    """Gather the parts of a split by their positions in images (N, C, H, W).
+
+    Parameters
+    ----------
+    images, is_anomaly
+        What positions count in, and the truth about each, bool (N,).
+    index
+        ``train``, ``val``, ``val_anomaly``, ``trusted``, ``trusted_anomaly`` and ``test``.
+    labels
+        Semi-labels of the training images; by default all anomalies among them are labeled.
+    test
+        What test positions count in instead, and the truth about each.
+    what
+        ``data``, ``subset``, ``normal_class``, ``class_name``, ``seed``.
+    """
+    test_images, test_is_anomaly = test or (images, is_anomaly)
+    train_is_anomaly = is_anomaly[index["train"]]
     return Split(
         train_images=images[index["train"]],
-        train_labels=torch.from_numpy(semi_labels),
-        train_is_anomaly=data.train.targets[index["train"]] != normal,
+        train_labels=-train_is_anomaly.long() if labels is None else labels,
+        train_is_anomaly=train_is_anomaly,
         train_index=index["train"],
         val_images=images[index["val"]],
         val_index=index["val"],
@@ -283,14 +322,10 @@ def one_vs_rest(
         trusted_index=index["trusted"],
         trusted_anomalies=images[index["trusted_anomaly"]],
         trusted_anomaly_index=index["trusted_anomaly"],
-        test_images=data.test.images[index["test"]],
-        test_is_anomaly=data.test.targets != normal,
+        test_images=test_images[index["test"]],
+        test_is_anomaly=test_is_anomaly[index["test"]],
         test_index=index["test"],
-        data=data.name,
-        subset=data.subset,
-        normal_class=normal,
-        class_name=data.class_names[normal],
-        seed=seed,
+        **what,
     )
 
 
@@ -379,24 +414,10 @@ def from_folder(folder: ImageFolder, *, labeled_share: Ratio = 0.0, seed: Seed =
     }
     shuffle = _stream(seed, _FOLDER_ORDER).permutation(len(index["train"]))
     index["train"] = index["train"][torch.from_numpy(shuffle)]
-    images = {name: folder.images[places] for name, places in index.items()}
-    train_is_anomaly = folder.is_anomaly[index["train"]]
-    return Split(
-        train_images=images["train"],
-        train_labels=-train_is_anomaly.long(),
-        train_is_anomaly=train_is_anomaly,
-        train_index=index["train"],
-        val_images=images["val"],
-        val_index=index["val"],
-        val_anomalies=images["val_anomaly"],
-        val_anomaly_index=index["val_anomaly"],
-        trusted_images=images["trusted"],
-        trusted_index=index["trusted"],
-        trusted_anomalies=images["trusted_anomaly"],
-        trusted_anomaly_index=index["trusted_anomaly"],
-        test_images=images["test"],
-        test_is_anomaly=folder.is_anomaly[index["test"]],
-        test_index=index["test"],
+    return _gathered(
+        folder.images,
+        folder.is_anomaly,
+        index,
         data=folder.path.resolve().name,
         subset="folder",
         normal_class=0,
@@ -460,24 +481,10 @@ def from_surface(
     }
     trusted = surface.where("trusted")
     index["trusted_anomaly"] = trusted[surface.kind[trusted] > 0]
-    images = {name: surface.images[places] for name, places in index.items()}
-    is_anomaly = surface.kind > 0
-    return Split(
-        train_images=images["train"],
-        train_labels=-is_anomaly[index["train"]].long(),
-        train_is_anomaly=is_anomaly[index["train"]],
-        train_index=index["train"],
-        val_images=images["val"],
-        val_index=index["val"],
-        val_anomalies=images["val_anomaly"],
-        val_anomaly_index=index["val_anomaly"],
-        trusted_images=images["trusted"],
-        trusted_index=index["trusted"],
-        trusted_anomalies=images["trusted_anomaly"],
-        trusted_anomaly_index=index["trusted_anomaly"],
-        test_images=images["test"],
-        test_is_anomaly=is_anomaly[index["test"]],
-        test_index=index["test"],
+    return _gathered(
+        surface.images,
+        surface.kind > 0,
+        index,
         data=surface.material,
         subset="surfaces",
         normal_class=MATERIALS.index(surface.material),

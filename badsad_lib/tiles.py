@@ -7,7 +7,6 @@ of all tiles, laid over it, are a heat map.
 
 from __future__ import annotations
 
-import inspect
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -19,10 +18,10 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from badsad_lib import checkpoints
+from badsad_lib._base import Detector
 from badsad_lib._rules import Count, Device, Flag, Positive, Seed, Whole, checked
 from badsad_lib.deepsad import DeepSAD
 from badsad_lib.images import check_images, check_semi_labels, to_float, to_uint8
-from badsad_lib.metrics import FINITE, threshold_at
 from badsad_lib.synthetic import KINDS, Strength, check_kinds, paint_defects
 
 TILE = 32
@@ -45,7 +44,7 @@ def cut(images: Tensor, tile: int, stride: int) -> Tensor:
     return windows.permute(0, 2, 3, 1, 4, 5).reshape(n, -1, channels, tile, tile)
 
 
-class TiledDeepSAD:
+class TiledDeepSAD(Detector):
     """DeepSAD on tiles of 32x32 pixels, with synthetic anomalies for labels.
 
     The interface is that of :class:`~badsad_lib.deepsad.DeepSAD`: ``fit``, ``decision_function``
@@ -124,30 +123,6 @@ class TiledDeepSAD:
         self.threshold_ = None
         self.about_: dict[str, Any] = {}
 
-    def get_params(self, deep: bool = True) -> dict[str, Any]:
-        """Constructor parameters; ``deep`` is scikit-learn's and changes nothing."""
-        return {name: getattr(self, name) for name in inspect.signature(type(self)).parameters}
-
-    def set_params(self, **params: Any) -> Self:
-        """Set some constructor parameters, checked as the constructor does; all or none.
-
-        Raises
-        ------
-        ValueError
-            An unknown name, or a value that the constructor refuses.
-        """
-        known = self.get_params()
-        if unknown := sorted(params.keys() - known.keys()):
-            raise ValueError(f"no parameter {unknown[0]!r}; choose one of {list(known)}")
-        for name, value in type(self)(**{**known, **params}).get_params().items():
-            setattr(self, name, value)
-        return self
-
-    def __repr__(self) -> str:
-        state = "fitted" if self.is_fitted else "not fitted"
-        arguments = ", ".join(f"{k}={v!r}" for k, v in self.get_params().items())
-        return f"TiledDeepSAD({arguments}) [{state}]"
-
     @property
     def is_fitted(self) -> bool:
         """Whether there is a detector to score with."""
@@ -157,16 +132,6 @@ class TiledDeepSAD:
     def center_(self) -> Tensor:
         """The point that scores of tiles are measured from, (D,)."""
         return self.deepsad_.center_
-
-    @property
-    def threshold_(self) -> float | None:
-        """Score above which :meth:`predict` says anomaly; set by :meth:`calibrate`, else None."""
-        return self._threshold
-
-    @threshold_.setter
-    def threshold_(self, value: float | None) -> None:
-        self._threshold = None if value is None else float(FINITE("threshold_", value))
-        self.quantile_: float | None = None
 
     # --- training ---
 
@@ -290,8 +255,7 @@ class TiledDeepSAD:
     # --- scoring ---
 
     def _checked(self, images: Tensor | np.ndarray, doing: str) -> Tensor:
-        if not self.is_fitted:
-            raise RuntimeError(f"this TiledDeepSAD is not fitted: call fit(images) before {doing}")
+        self._require_fit(doing)
         return check_images(images, channels=self.shape_[0], size=self.shape_[1:])
 
     def _of_tiles(self, images: Tensor) -> np.ndarray:
@@ -353,21 +317,6 @@ class TiledDeepSAD:
             heat = F.interpolate(heat, images.shape[2:], mode="bilinear")
         return heat[:, 0].numpy()
 
-    def calibrate(self, images: Tensor | np.ndarray, quantile: float = 0.95) -> Self:
-        """Set ``threshold_`` to the ``quantile`` of the scores of held-out normal images."""
-        self.threshold_ = threshold_at(self.decision_function(images), quantile)
-        self.quantile_ = float(quantile)
-        return self
-
-    def predict(self, images: Tensor | np.ndarray) -> np.ndarray:
-        """1 where the score is above ``threshold_`` (anomaly), else 0; (N,) integers."""
-        self._checked(images, "predict")
-        if self.threshold_ is None:
-            raise RuntimeError(
-                "no threshold yet: call calibrate(val_images, quantile=0.95) before predict"
-            )
-        return (self.decision_function(images) > self.threshold_).astype(np.int64)
-
     # --- on disk ---
 
     def save(self, path: str | Path, *, about: Mapping[str, Any] | None = None) -> Path:
@@ -381,8 +330,7 @@ class TiledDeepSAD:
         RuntimeError, FloatingPointError, IsADirectoryError
             Not fitted; weights that are not finite; ``path`` is a folder.
         """
-        if not self.is_fitted:
-            raise RuntimeError("this TiledDeepSAD is not fitted: call fit(images) before save")
+        self._require_fit("save")
         tensors, inner = self.deepsad_._written()
         description = {
             "kind": "tiles",

@@ -162,7 +162,7 @@ def test_large_images_stay_large_where_that_is_asked_for():
 def test_what_it_refuses(split, hasty):
     with pytest.raises(ValueError, match="tiles have 32x32 pixels, got images of 28x28"):
         TiledDeepSAD(**SMALL).fit(torch.rand(4, 1, 28, 28))
-    with pytest.raises(RuntimeError, match=r"not fitted: call fit\(images\) before"):
+    with pytest.raises(RuntimeError, match=r"not fitted: call fit\(images, semi_labels\) before"):
         TiledDeepSAD().decision_function(split.test_images)
     with pytest.raises(ValueError, match="64"):
         hasty.decision_function(torch.rand(4, 1, 128, 128))
@@ -177,7 +177,7 @@ def test_what_it_refuses(split, hasty):
 def test_parameters_can_be_read_and_set():
     detector = TiledDeepSAD().set_params(stride=4, highest=np.int64(2))
     assert (detector.get_params()["stride"], detector.highest) == (4, 2)
-    assert "stride=4" in repr(detector)
+    assert repr(detector) == "TiledDeepSAD(stride=4, highest=2) [not fitted]"
 
 
 # --- wherever a detector works --------------------------------------------------------------------
