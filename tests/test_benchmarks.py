@@ -16,7 +16,7 @@ from badsad_lib.experiments import run_key
 from badsad_lib.grids import attack, attack_search, detector, detector_choice, latents
 from badsad_lib.triggers import Border
 from tests.originals import CIFAR_BATCHES, write_cifar10
-from tests.results import ATTACK_TABLES, DEFENSE_TABLES, RESULTS, asked, committed
+from tests.results import ATTACK_TABLES, DEFENSE_TABLES, RESULTS, TABLES, asked, committed
 
 BENCHMARKS = RESULTS.parent
 
@@ -29,9 +29,6 @@ def script(name: str):
     module = sys.modules[spec.name] = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
-
-
-TABLES = sorted({file.stem for file in RESULTS.glob("*.csv")} - {"speed"})
 
 
 @pytest.mark.parametrize("table", TABLES)
@@ -197,7 +194,7 @@ def test_the_search_looked_at_two_classes_and_the_preset_is_what_it_found(search
 
 
 @pytest.mark.slow
-def test_the_cifar10_table_runs_where_its_files_are(tmp_path, monkeypatch, capsys):
+def test_the_cifar10_table_runs_where_its_files_are(tmp_path, monkeypatch):
     """On an archive in the original format, far too small to show more than that it runs."""
     write_cifar10(tmp_path, n=60, archive=True)
     write_cifar10(tmp_path / "unpacked", n=60)
@@ -208,11 +205,9 @@ def test_the_cifar10_table_runs_where_its_files_are(tmp_path, monkeypatch, capsy
     }
     monkeypatch.setattr(datasets, "_CIFAR_MD5", digests)
     monkeypatch.setenv("BADSAD_DATA", str(tmp_path))
-    options = ["--jobs", "1", "--classes", "3", "--epochs", "2", "--out", str(tmp_path)]
-    script("attack_grid").main(["cifar10", *options, "--kept", str(tmp_path / "kept")])
-    (row,) = pd.read_csv(tmp_path / "attack_cifar10.csv").to_dict("records")
-    assert (row["data"], row["subset"], row["normal_class"]) == ("cifar10", "full", 3)
-    assert 0 <= row["auroc"] <= 1
+    (setting,) = attack.settings("cifar10", classes=(3,), epochs=2)
+    assert (setting["data"], setting["subset"]) == ("cifar10", "full")
+    assert 0 <= attack.run(setting)["auroc"] <= 1
 
 
 # --- defenses ------------------------------------------------------------------------------------
@@ -291,7 +286,7 @@ def measured():
     return committed("latents")
 
 
-def test_the_rows_of_the_latents_table_are_the_runs_of_the_script(measured):
+def test_the_rows_of_the_latents_table_are_the_runs_of_its_grid(measured):
     assert set(measured["run"]) == {run_key(setting) for setting in latents.settings()}
 
 

@@ -14,8 +14,8 @@ import pytest
 from badsad_lib import datasets
 from badsad_lib.course import shipped
 from badsad_lib.experiments import run_key
-from badsad_lib.grids import attack, attack_search, defense, detector, latents
-from tests.results import ATTACK_TABLES, BUYER_GRIDS, DEFENSE_TABLES, OTHERS, asked, committed
+from badsad_lib.grids import attack, attack_search, defense, detector, latents, registry
+from tests.results import ATTACK_TABLES, BUYER_TABLES, DEFENSE_TABLES, asked, committed
 
 
 @pytest.mark.slow
@@ -144,13 +144,13 @@ BUYERS_AGAIN = {
 
 @pytest.mark.slow
 @pytest.mark.trial
-@pytest.mark.parametrize("table", BUYER_GRIDS)
+@pytest.mark.parametrize("table", BUYER_TABLES)
 def test_a_row_of_a_buyers_table_can_be_had_again(table, kept):
     about, measured, band = BUYERS_AGAIN[table]
     about = about | {"data": "fashion_mnist", "normal_class": 3, "seed": 0}
     (row,) = committed(table).merge(pd.DataFrame([about])).to_dict("records")
     (setting,) = (s for s in asked(table) if run_key(s) == row["run"])
-    again = BUYER_GRIDS[table].run(setting, kept=kept)
+    again = registry.GRIDS[table].run(setting, kept=kept)
     assert again[measured] == pytest.approx(row[measured], abs=band)
 
 
@@ -160,7 +160,7 @@ def test_a_row_of_a_buyers_table_can_be_had_again(table, kept):
 def test_a_row_of_a_table_of_surfaces_can_be_had_again(table):
     row = committed(table).query("material == 'cloth' and seed == 0").iloc[-1]
     (setting,) = (s for s in asked(table) if run_key(s) == row["run"])
-    again = OTHERS[table].run(setting)
+    again = registry.GRIDS[table].run(setting)
     assert again["auroc"] == pytest.approx(row["auroc"], abs=0.03)
 
 

@@ -40,7 +40,7 @@ class Glance:
     make: Callable[[Path], tuple[Rows, pd.DataFrame]]
     axis: str
     reading: str
-    script: str
+    grid: str
     table: str
 
 
@@ -101,7 +101,7 @@ GLANCES = {
         "ASR",
         "The share of anomalies that pass with the trigger, among those that raised the alarm "
         "without it. `BadSAD.extended`, all of Fashion-MNIST, at three thresholds.",
-        "attack_grid.py",
+        "attack_main",
         "results.html#the-attack",
     ),
     "parts": Glance(
@@ -110,7 +110,7 @@ GLANCES = {
         "ASR at the 0.95 threshold",
         "One working point, a patch at a poison rate of 10 %: the paper's two ideas alone and "
         "together, and `extended` with a part left out. Other triggers: all results.",
-        "attack_grid.py",
+        "attack_ablation",
         "results.html#what-each-part-does",
     ),
     "guards": Glance(
@@ -119,7 +119,7 @@ GLANCES = {
         "share of triggered anomalies caught, at 5 % false alarms",
         "A patch, from an attacker who does not know the guard, and from two who trained against "
         "one of them.",
-        "defense_grid.py",
+        "defense_inputs",
         "results.html#on-inputs",
     ),
     "repairs": Glance(
@@ -127,7 +127,7 @@ GLANCES = {
         _repairs,
         "ASR at a threshold of the repaired detector's own",
         "Each repair had 150 trusted images and anomalies of all kinds. Three triggers.",
-        "defense_grid.py",
+        "defense_repair",
         "results.html#repair",
     ),
 }
@@ -162,7 +162,7 @@ def section(name: str, glance: Glance, rows: Rows, runs: pd.DataFrame) -> str:
             f":alt: {alt}",
             ":width: 100%",
             f"{cells.size(runs)} classes x seeds. A mark is one class, the line their mean. "
-            f"{machines}; `benchmarks/{glance.script}`. "
+            f"{machines}; grid `{glance.grid}`. "
             f'<a href="{glance.table}">All rows</a>.',
             "```",
             "",
@@ -172,25 +172,22 @@ def section(name: str, glance: Glance, rows: Rows, runs: pd.DataFrame) -> str:
 
 @dataclass(frozen=True)
 class Table:
-    """One table: which committed results it is made of, and by which scripts these were made."""
+    """One table: which committed results, each of the grid of this name, it is made of."""
 
     files: tuple[str, ...]
-    scripts: tuple[str, ...]
     more: str
 
 
 TABLES = {
     "attack": Table(
         ("attack_main", "attack_basic", "attack_data_only"),
-        ("attack_grid.py",),
         "results.html#the-attack",
     ),
     "defenses": Table(
         ("defense_inputs", "defense_model", "defense_repair", "repair"),
-        ("defense_grid.py", "buyer_grid.py"),
         "results.html#defenses",
     ),
-    "own": Table(("surfaces",), ("surfaces_grid.py",), ""),
+    "own": Table(("surfaces",), ""),
 }
 # What stands above a table whose results may be missing, so that nothing is announced in vain.
 OWN = """## Your own images
@@ -208,14 +205,14 @@ def table_section(name: str, about: Table, results: Path = cells.RESULTS) -> str
         return ""
     frames = [pd.read_csv(results / f"{file}.csv") for file in about.files]
     machines = ", ".join(sorted({device for frame in frames for device in frame["device"]}))
-    scripts = ", ".join(f"`benchmarks/{script}`" for script in about.scripts)
+    grids = ", ".join(f"`{file}`" for file in about.files)
     above, kinds = (OWN, "materials") if name == "own" else ("", "classes")
     return above + "\n".join(
         [
             tables.TABLES[name](results),
             "",
             f"Means over {kinds}, in parentheses their range. "
-            f"{machines}; {scripts}."
+            f"{machines}; grids {grids}."
             + (f' <a href="{about.more}">All rows</a>.' if about.more else ""),
             "",
         ]

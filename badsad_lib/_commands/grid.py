@@ -23,6 +23,10 @@ def run(args: argparse.Namespace) -> None:
         runs = registry.settings(args.name, args.seeds, only)
         print(json.dumps(runs, indent=2) if args.json else f"{args.name}: {len(runs)} runs")
         return
+    if args.summary:
+        found = registry.summary(args.name, args.out).round(4)
+        print(found.reset_index().to_json(orient="records") if args.json else found.to_string())
+        return
     shared.writable_folder(args.out)
     try:
         table = registry.execute(
@@ -73,6 +77,11 @@ def add(subcommands: Any) -> None:
         "of one setting (default: all runs)",
     )
     parser.add_argument("--list", action="store_true", help="say which runs these are, run none")
+    parser.add_argument(
+        "--summary",
+        action="store_true",
+        help="say in short what the table in --out says so far, run none",
+    )
     parser.add_argument(
         "--out",
         type=Path,

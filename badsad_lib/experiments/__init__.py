@@ -24,7 +24,6 @@ from badsad_lib.experiments.backends import BACKENDS, backend
 from badsad_lib.experiments.cache import cached
 from badsad_lib.experiments.keys import run_key
 from badsad_lib.experiments.running import run_grid
-from badsad_lib.experiments.scripts import told
 from badsad_lib.experiments.tables import GridError, merge
 from badsad_lib.experiments.workers import device_in_words, versions_in_words
 
@@ -37,6 +36,5 @@ __all__ = [
     "merge",
     "run_grid",
     "run_key",
-    "told",
     "versions_in_words",
 ]

@@ -18,6 +18,12 @@ Tables (:data:`TABLES`):
     BadSAD.extended on Fashion-MNIST in color, 3x32x32, with the CIFAR-10 encoder.
 ``cifar10``
     BadSAD.extended on CIFAR-10, where its files are.
+``extra_images``
+    What the victim's extra images do: the twin that gets them without a trigger, the attack whose
+    views leave the batch statistics alone, and, as an upper bound, an attacker who does not keep
+    the rule of clean labels.
+``sensitivity``
+    BadSAD.extended with each of its weights halved and doubled.
 
 Another table is another entry of :data:`TABLES`.
 """
@@ -25,13 +31,16 @@ Another table is another entry of :data:`TABLES`.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
+
+import pandas as pd
 
 from badsad_lib import checkpoints, datasets, splits
 from badsad_lib.attacks import ALIGNMENTS, Attack, BadSAD, DataPoisoning
 from badsad_lib.attacks.adaptive import ADAPTATIONS
+from badsad_lib.attacks.comparisons import ExtraImagesOnly, TriggeredAnomalies
 from badsad_lib.deepsad import DeepSAD
 from badsad_lib.experiments import cached, run_key
 from badsad_lib.grids.color import colorized
@@ -62,6 +71,18 @@ WITHOUT: dict[str, dict[str, Any]] = {
     "extended - randomization": {"randomize": False},
 }
 METHODS = (*PARTS, "both", *WITHOUT, "extended")
+# What `extended` becomes when one of its weights is halved or doubled.
+_EXTENDED = BadSAD.extended(TRIGGERS["patch"])
+WEIGHED: dict[str, dict[str, Any]] = {
+    f"extended, {name} {what}": {f"{name}_weight": factor * getattr(_EXTENDED, f"{name}_weight")}
+    for name in ("alignment", "concentration", "contrast")
+    for what, factor in (("halved", 0.5), ("doubled", 2.0))
+}
+# What stands beside an attack, and is none or not the same.
+COMPARISONS: dict[str, Callable[..., Attack]] = {
+    "extra images only": ExtraImagesOnly,
+    "triggered anomalies": TriggeredAnomalies,
+}
 # What rows of `basic` name, so that a table says what was run whatever a preset may become.
 SWITCHES = ("alignment", "alignment_weight", "concentration_weight", "views", "fade")
 # More epochs where an epoch has fewer batches: 38, 13 and 3 of them. After 30 epochs on the
@@ -75,8 +96,11 @@ def attack_for(setting: dict[str, Any], trigger: Trigger) -> Attack:
     method, rate, seed = setting["method"], setting["poison_rate"], setting["seed"]
     if method == "data only":
         return DataPoisoning(trigger, rate, randomize=setting["randomize"], seed=seed)
+    if method in COMPARISONS:
+        return COMPARISONS[method](trigger, rate, seed)
     if method.startswith("extended"):
-        attack = replace(BadSAD.extended(trigger, rate, seed), **WITHOUT.get(method, {}))
+        changes = {**WITHOUT, **WEIGHED}.get(method, {})
+        attack = replace(BadSAD.extended(trigger, rate, seed), **changes)
     else:
         named = {name: setting[name] for name in SWITCHES if name in setting}
         parts = BadSAD(trigger, rate, randomize=setting["randomize"], seed=seed)
@@ -110,6 +134,7 @@ class Task:
             self.data,
             setting["normal_class"],
             known_anomaly_classes=[self.next_class] if setting["known"] == "next" else None,
+            labeled_anomaly_ratio=0.0 if setting["known"] == "none" else 0.05,
             seed=setting["seed"],
         )
         network = setting.get("network", "auto")
@@ -201,7 +226,7 @@ def run(
     clean = task.clean()
     victim, trigger = task.victim()
     sham, other = None, setting.get("sham")
-    if setting["method"] == "extended":
+    if setting["method"] == "extended" and setting.get("adaptation", "none") == "none":
         other = SHAM.get(setting["trigger"])
     if with_sham and other:
         fading = {"fade": FADES[other]} if "fade" in setting else {}
@@ -247,79 +272,114 @@ _PARTS: tuple[dict[str, Any], ...] = (
     {"method": "concentration", "alignment_weight": 0.0},
     *({"alignment": k} for k in ALIGNMENTS),
 )
-TABLES: dict[str, tuple[dict[str, Any], ...]] = {
-    "main": (
-        *(
-            {"trigger": trigger}
-            for trigger in ("patch", "blend", "sinusoid", "universal", "rings", "warp")
+
+
+@dataclass(frozen=True)
+class Table:
+    """What a table holds.
+
+    Parameters
+    ----------
+    kinds
+        Its kinds of rows, each by what it changes of :data:`BASE`.
+    subset, classes
+        What its rows were run on, and what :func:`settings` therefore lists.
+    """
+
+    kinds: tuple[dict[str, Any], ...]
+    subset: str = "full"
+    classes: tuple[int, ...] = tuple(range(10))
+
+
+_BORDER = {**BASIC, "trigger": "border"}
+TABLES: dict[str, Table] = {
+    "main": Table(
+        (
+            *(
+                {"trigger": trigger}
+                for trigger in ("patch", "blend", "sinusoid", "universal", "rings", "warp")
+            ),
+            {"poison_rate": 0.02},
+        )
+    ),
+    "ablation": Table(tuple({"method": method} for method in METHODS), "course"),
+    "data_only": Table(
+        tuple(
+            {"method": "data only", "trigger": trigger, "poison_rate": rate, "randomize": randomize}
+            for trigger in ("patch", "blend", "rings", "sinusoid", "warp")
+            for rate in (0.1, 0.3, 1.0)
+            for randomize in (False, True)
         ),
-        {"poison_rate": 0.02},
+        "course",
     ),
-    "ablation": tuple({"method": method} for method in METHODS),
-    "data_only": tuple(
-        {"method": "data only", "trigger": trigger, "poison_rate": rate, "randomize": randomize}
-        for trigger in ("patch", "blend", "rings", "sinusoid", "warp")
-        for rate in (0.1, 0.3, 1.0)
-        for randomize in (False, True)
+    "hard": Table(({"known": "next"},), "course"),
+    "mnist": Table(
+        tuple({"data": "mnist", "network": name} for name in ("fashion_mnist", "mnist")), "course"
     ),
-    "hard": ({"known": "next"},),
-    "mnist": tuple({"data": "mnist", "network": name} for name in ("fashion_mnist", "mnist")),
-    "color": ({"data": "color"},),
-    "cifar10": ({"data": "cifar10", "subset": "full"},),
-    "basic": (
-        *({**kind, "poison_rate": rate} for kind in _SEEN for rate in (0.1, 0.5)),
-        *({**BASIC, "trigger": "border", "poison_rate": rate, "fade": 2.0} for rate in (0.1, 0.5)),
-        {**BASIC, "trigger": "border", "poison_rate": 0.02},
+    "color": Table(({"data": "color"},), "course"),
+    "cifar10": Table(({"data": "cifar10", "subset": "full"},)),  # there is no other
+    "basic": Table(
+        (
+            *({**kind, "poison_rate": rate} for kind in _SEEN for rate in (0.1, 0.5)),
+            *({**_BORDER, "poison_rate": rate, "fade": 2.0} for rate in (0.1, 0.5)),
+            {**_BORDER, "poison_rate": 0.02},
+        )
     ),
-    "basic_course": (
-        *(
-            {**kind, "subset": "course", "poison_rate": rate}
-            for kind in _SEEN
-            for rate in (0.1, 0.5)
+    "basic_course": Table(
+        (
+            *({**kind, "poison_rate": rate} for kind in _SEEN for rate in (0.1, 0.5)),
+            *_PUBLISHED,
         ),
-        *({**kind, "subset": "course"} for kind in _PUBLISHED),
+        "course",
     ),
-    "basic_mnist": tuple(
-        {**BASIC, "data": "mnist", "subset": "course", "trigger": "border", "poison_rate": rate}
-        for rate in (0.1, 0.5)
+    "basic_mnist": Table(
+        tuple({**_BORDER, "data": "mnist", "poison_rate": rate} for rate in (0.1, 0.5)), "course"
     ),
-    "basic_data_only": _PUBLISHED,
-    "basic_parts": tuple(
-        {**BASIC, "subset": "course", "trigger": "border", **part} for part in _PARTS
+    "basic_data_only": Table(_PUBLISHED),
+    "basic_parts": Table(tuple({**_BORDER, **part} for part in _PARTS), "course"),
+    "basic_sham": Table(
+        tuple({**_BORDER, "poison_rate": rate, "sham": "sinusoid 40/255"} for rate in (0.1, 0.5))
     ),
-    "basic_sham": tuple(
-        {**BASIC, "trigger": "border", "poison_rate": rate, "sham": "sinusoid 40/255"}
-        for rate in (0.1, 0.5)
+    "bases": Table(
+        tuple(
+            {**_BORDER, "poison_rate": rate, "views": views, "randomize": randomize}
+            for rate in (0.02, 0.1, 0.5)
+            for views in (8, 32, 128)
+            for randomize in (False, True)
+        ),
+        "course",
     ),
-    "bases": tuple(
-        {
-            **BASIC,
-            "subset": "course",
-            "trigger": "border",
-            "poison_rate": rate,
-            "views": views,
-            "randomize": randomize,
-        }
-        for rate in (0.02, 0.1, 0.5)
-        for views in (8, 32, 128)
-        for randomize in (False, True)
+    "rates": Table(
+        tuple(
+            {**method, "trigger": trigger, "poison_rate": rate}
+            for method in (BASIC, {"method": "extended"})
+            for trigger in ("border", "patch")
+            for rate in (0.01, 0.02, 0.05, 0.1, 0.3, 0.5)
+        ),
+        "course",
     ),
-    "rates": tuple(
-        {**method, "subset": "course", "trigger": trigger, "poison_rate": rate}
-        for method in (BASIC, {"method": "extended"})
-        for trigger in ("border", "patch")
-        for rate in (0.01, 0.02, 0.05, 0.1, 0.3, 0.5)
+    "extra_images": Table(
+        (
+            *({"method": method, "adaptation": "none"} for method in COMPARISONS),
+            {"adaptation": "none"},
+            {"adaptation": "batch statistics"},
+        ),
+        "course",
+        (2, 3, 8),
+    ),
+    "sensitivity": Table(
+        ({"method": "extended"}, *({"method": method} for method in WEIGHED)), "course", (2, 3, 8)
     ),
 }
-"""By name, what each kind of row changes of :data:`BASE`."""
+"""By name."""
 
 
 def settings(
     table: str,
     *,
-    subset: str = "full",
+    subset: str | None = None,
     seeds: int = 1,
-    classes: Iterable[int] = range(10),
+    classes: Iterable[int] | None = None,
     epochs: int | None = None,
 ) -> list[dict[str, Any]]:
     """List the runs of a table.
@@ -329,23 +389,34 @@ def settings(
     table
         One of :data:`TABLES`.
     subset
-        ``"course"`` or ``"full"``; a table that has only one of them keeps it.
+        ``"course"`` or ``"full"``, by default the table's own. Data of which there is only one
+        keep it.
     seeds, classes
-        Each kind of row is run for all of them; seeds count from 0.
+        Each kind of row is run for all of them; seeds count from 0. By default the classes of the
+        table.
     epochs
         Of the detectors, instead of :data:`EPOCHS`.
     """
+    about = TABLES[table]
     runs = []
-    for kind in TABLES[table]:
-        base = {**BASE, "subset": subset, **kind}
+    for kind in about.kinds:
+        base = {**BASE, "subset": subset or about.subset, **kind}
         few = f"{base['data']} {base['subset']}"
         length = epochs or EPOCHS.get(few, EPOCHS[base["subset"]])
         # Columns stand in this order.
         runs.append({**{k: base[k] for k in BASE}, "epochs": length, **kind})
-    classes = tuple(classes)
+    classes = about.classes if classes is None else tuple(classes)
     return [
         {**kind, "normal_class": normal_class, "seed": seed}
         for seed in range(seeds)
         for kind in runs
         for normal_class in classes
     ]
+
+
+def summary(frame: pd.DataFrame) -> pd.DataFrame:
+    """Means over classes and seeds of each kind of row."""
+    names = ("data", "network", "method", "trigger", "poison_rate", "randomize", "adaptation")
+    by = [name for name in (*names, *SWITCHES) if name in frame and frame[name].nunique() > 1]
+    columns = ["auroc", "auroc_drop", "detection_drop", "asr", "control_asr"]
+    return frame.groupby(by or ["method"], dropna=False, sort=False)[columns].mean()

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+import pandas as pd
 import torch
 from torch import Tensor
 
@@ -173,3 +174,9 @@ def run(chosen: dict[str, Any]) -> dict[str, Any]:
         "psnr": seen["psnr"],
         "ssim": seen["ssim"],
     }
+
+
+def summary(frame: pd.DataFrame) -> pd.DataFrame:
+    """AUROC lost and ASR of every run."""
+    by = ["subset", "normal_class", "trigger", "poison_rate", "concentration_weight", "views"]
+    return frame[[*by, "fade", "auroc_drop", "asr_at_95"]]

@@ -10,6 +10,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
 from badsad_lib import defenses, report
 from badsad_lib.grids import buyer
 
@@ -65,3 +67,8 @@ def settings(
         for trusted in TRUSTED
         for normal_class in classes
     ]
+
+
+def summary(frame: pd.DataFrame) -> pd.DataFrame:
+    """Mean AUROC of both detectors, by what is held."""
+    return frame.groupby(["trusted", "anomalies"])[["own_auroc", "delivered_auroc"]].mean()

@@ -31,6 +31,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from torch import Tensor
 
 from badsad_lib import defenses, metrics, report, splits
@@ -217,3 +218,10 @@ def settings(
         for name in DEFENSES[table]
         if table != "data" or victim["method"] != "clean"
     ]
+
+
+def summary(frame: pd.DataFrame) -> pd.DataFrame:
+    """Means over normal classes and seeds."""
+    measured = ("separation", "true_positives", "false_alarms", "size", "hidden", "defense_seconds")
+    columns = [c for c in frame if c.startswith(measured) or c.endswith(("_before", "_after"))]
+    return frame.groupby(["defense", "method", "trigger", "adaptation"])[columns].mean()

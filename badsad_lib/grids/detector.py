@@ -20,6 +20,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+import pandas as pd
+
 from badsad_lib import datasets, metrics, report, splits
 from badsad_lib.deepsad import DeepSAD
 
@@ -82,3 +84,8 @@ def run(setting: dict[str, Any]) -> dict[str, Any]:
         "detection_rate": found.detection_rate,
         "false_alarms": found.false_alarms,
     }
+
+
+def summary(frame: pd.DataFrame) -> pd.DataFrame:
+    """Mean and range of the AUROC under each protocol, over classes and seeds."""
+    return frame.groupby("protocol")["auroc"].agg(["mean", "min", "max", "count"])

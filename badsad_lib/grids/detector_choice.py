@@ -56,3 +56,8 @@ def best(table: pd.DataFrame) -> dict[str, Any]:
     """Learning rate and batch size of the best mean validation AUROC."""
     lr, batch_size = table.groupby(["lr", "batch_size"])["val_auroc"].mean().idxmax()
     return {"lr": float(lr), "batch_size": int(batch_size)}
+
+
+def summary(frame: pd.DataFrame) -> pd.DataFrame:
+    """Mean validation AUROC over the classes."""
+    return frame.pivot_table(index="lr", columns="batch_size", values="val_auroc")

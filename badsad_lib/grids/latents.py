@@ -14,6 +14,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+import pandas as pd
 import torch
 from torch import Tensor
 
@@ -127,3 +128,9 @@ def measure(
             scores.anomalies[::9], detector.decision_function(decoys), tau
         ),
     }
+
+
+def summary(frame: pd.DataFrame) -> pd.DataFrame:
+    """Means over seeds of each detector."""
+    columns = ["auroc", "asr", "offset", "width", "width_new", "moved"]
+    return frame.groupby("detector", sort=False)[columns].mean()

@@ -17,6 +17,7 @@ from badsad_lib.grids import (
     attack,
     attack_search,
     audits,
+    carry_over,
     crossing,
     defense,
     detector,
@@ -41,52 +42,61 @@ class Grid:
         Takes a number of seeds, which count from 0, and lists the runs.
     run
         Does one of them.
+    summary
+        What its table says in short, by default its columns'.
     keeps
         Whether ``run`` takes a folder ``kept`` of trained detectors that its runs share.
     """
 
     settings: Callable[[int], Settings]
     run: Callable[..., Mapping[str, Any]]
+    summary: Callable[[pd.DataFrame], pd.DataFrame] = pd.DataFrame.describe
     keeps: bool = True
 
 
-def _once(settings: Callable[[], Settings]) -> Callable[[int], Settings]:
+def _once(module: Any) -> Grid:
     def list_runs(seeds: int) -> Settings:
         if seeds != 1:
             raise ValueError(f"this grid was made with one seed and has no others, got {seeds}")
-        return settings()
+        return module.settings()
 
-    return list_runs
-
-
-def _counted(settings: Callable[..., Settings]) -> Callable[[int], Settings]:
-    return lambda seeds: settings(seeds=range(seeds))
+    return Grid(list_runs, module.run, module.summary, keeps=False)
 
 
-def _attack(table: str) -> Grid:
-    subset = "course" if table in ON_COURSE else "full"
-    return Grid(lambda seeds: attack.settings(table, subset=subset, seeds=seeds), attack.run)
+def _seeded(module: Any, summary: Any = None, *, keeps: bool = True) -> Grid:
+    """Return the grid of a module that takes the seeds one by one."""
+    return Grid(
+        lambda seeds: module.settings(seeds=range(seeds)),
+        module.run,
+        summary or module.summary,
+        keeps,
+    )
 
 
-def _defense(table: str) -> Grid:
-    return Grid(lambda seeds: defense.settings(table, seeds=seeds), defense.run)
+def _counted(module: Any) -> Grid:
+    """Return the grid of a module that takes how many seeds there are."""
+    return Grid(lambda seeds: module.settings(seeds=seeds), module.run, module.summary, False)
 
 
-# Of tables that could be run on all of a data set, those that were not.
-ON_COURSE = ("ablation", "data_only", "hard", "mnist", "color")
+def _table(module: Any, table: str) -> Grid:
+    """Return the grid of one of several tables of a module."""
+    return Grid(lambda seeds: module.settings(table, seeds=seeds), module.run, module.summary)
+
+
 GRIDS: dict[str, Grid] = {
-    **{f"attack_{table}": _attack(table) for table in attack.TABLES},
-    **{f"defense_{table}": _defense(table) for table in defense.DEFENSES},
-    "attack_search": Grid(_once(attack_search.settings), attack_search.run, keeps=False),
-    "audits": Grid(_counted(audits.settings), audits.run, keeps=False),
-    "crossing": Grid(_counted(crossing.settings), crossing.run),
-    "detector": Grid(lambda seeds: detector.settings(seeds=seeds), detector.run, keeps=False),
-    "detector_choice": Grid(_once(detector_choice.settings), detector_choice.run, keeps=False),
-    "inspection": Grid(_counted(inspection.settings), inspection.run),
-    "latents": Grid(latents.settings, latents.run, keeps=False),
-    "repair": Grid(_counted(repair.settings), repair.run),
-    "surfaces": Grid(_counted(surfaces.settings), surfaces.run, keeps=False),
-    "surfaces_attack": Grid(_counted(surfaces_attack.settings), surfaces_attack.run, keeps=False),
+    **{f"attack_{table}": _table(attack, table) for table in attack.TABLES},
+    **{f"defense_{table}": _table(defense, table) for table in defense.DEFENSES},
+    "attack_search": _once(attack_search),
+    "audits": _seeded(audits, keeps=False),
+    "carry_over": _seeded(carry_over),
+    "crossing": _seeded(crossing),
+    "detector": _counted(detector),
+    "detector_choice": _once(detector_choice),
+    "inspection": _seeded(inspection, inspection.judged),
+    "latents": _counted(latents),
+    "repair": _seeded(repair),
+    "surfaces": _seeded(surfaces, keeps=False),
+    "surfaces_attack": _seeded(surfaces_attack, surfaces_attack.chosen, keeps=False),
 }
 """Every grid, by the name of its table in ``benchmarks/results``."""
 
@@ -124,6 +134,28 @@ def settings(name: str, seeds: Count = 1, only: Mapping[str, Collection[Any]] = 
             )
         runs = [run for run in runs if str(run.get(column)) in wanted]
     return runs
+
+
+def summary(name: str, out: str | Path) -> pd.DataFrame:
+    """What the table of a grid says in short, as far as it has come.
+
+    Parameters
+    ----------
+    name
+        One of :data:`GRIDS`.
+    out
+        Folder of the table.
+
+    Raises
+    ------
+    ValueError
+        There is no such grid, or no table of it in the folder.
+    """
+    settings(name)
+    path = Path(out) / f"{name}.csv"
+    if not path.is_file():
+        raise ValueError(f"there is no table {path}: run the grid first, or name another folder")
+    return GRIDS[name].summary(pd.read_csv(path))
 
 
 def execute(

@@ -167,3 +167,11 @@ def excess(frame: pd.DataFrame) -> pd.DataFrame:
 
 SAME = (*buyer.base(), "trigger", "fade", "normal_class", "seed")
 """Columns that are alike in the rows of one delivered detector."""
+
+
+def summary(frame: pd.DataFrame) -> pd.DataFrame:
+    """Means over normal classes and seeds of what is lost and what is left."""
+    frame = excess(frame)
+    measured = ("auroc_loss", "detection_loss", "asr_at_", "excess_at_")
+    by = ["regime", "defense", "method", "trigger", "adaptation"]
+    return frame.groupby(by)[[c for c in frame if c.startswith(measured)]].mean()

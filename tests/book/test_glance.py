@@ -6,6 +6,7 @@ import re
 
 import pytest
 
+from badsad_lib.grids import registry
 from tools import glance
 
 
@@ -21,7 +22,7 @@ def test_a_figure_shows_every_class_and_says_what_it_stands_on(name):
     text = glance.section(name, about, rows, runs)
     seeds = runs["seed"].nunique()
     assert f"{classes} x {seeds} classes x seeds" in text
-    assert (glance.ROOT / "benchmarks" / about.script).is_file()
+    assert about.grid in registry.GRIDS
     # A mark is a `use` of a shape; ticks are some of them, too.
     assert len(re.findall(rb"<use ", glance.drawn(rows, about.axis))) >= classes * len(series)
 
@@ -56,9 +57,9 @@ def test_a_table_says_what_it_stands_on_and_agrees_with_that_of_all_rows(name):
     assert all(re.search(r"\| \d+ x \d+", line) for line in lines)
     assert len(lines) >= 5
     assert "Xeon" in text or "EPYC" in text or "cuda" in text.lower()
-    for script in glance.TABLES[name].scripts:
-        assert f"`benchmarks/{script}`" in text
-        assert (glance.ROOT / "benchmarks" / script).is_file()
+    for grid in glance.TABLES[name].files:
+        assert f"`{grid}`" in text
+        assert grid in registry.GRIDS
 
 
 def test_who_trained_against_a_guard_stands_in_its_row():

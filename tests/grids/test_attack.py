@@ -17,11 +17,20 @@ from badsad_lib.triggers import Universal
 @pytest.mark.parametrize("table", attack.TABLES)
 def test_every_kind_of_row_is_run_for_every_class_and_seed(table):
     runs = attack.settings(table, seeds=2, classes=(3, 5))
-    assert len(runs) == 2 * 2 * len(attack.TABLES[table])
+    assert len(runs) == 2 * 2 * len(attack.TABLES[table].kinds)
     assert len({run_key(setting) for setting in runs}) == len(runs)
     for setting in runs:
-        assert setting["method"] in (*attack.METHODS, "basic", "alignment", "data only")
+        others = ("basic", "alignment", "data only", *attack.COMPARISONS, *attack.WEIGHED)
+        assert setting["method"] in (*attack.METHODS, *others)
         assert setting["trigger"] in attack.TRIGGERS
+
+
+@pytest.mark.parametrize("table", attack.TABLES)
+def test_a_table_says_which_images_and_classes_its_rows_have(table):
+    about = attack.TABLES[table]
+    runs = attack.settings(table)
+    assert {setting["subset"] for setting in runs} == {about.subset}
+    assert {setting["normal_class"] for setting in runs} == set(about.classes)
 
 
 @pytest.mark.parametrize("table", attack.TABLES)

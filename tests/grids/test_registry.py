@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 
 import pytest
 
 from badsad_lib.__main__ import main
-from badsad_lib.experiments import run_key
 from badsad_lib.grids import registry
-from tests.results import RESULTS, committed
+from tests.results import RESULTS, TABLES
 
 
 @pytest.mark.parametrize("name", sorted(registry.GRIDS))
@@ -20,21 +18,12 @@ def test_a_grid_lists_runs_that_differ(name):
     assert len({json.dumps(run, sort_keys=True) for run in runs}) == len(runs)
 
 
-def test_every_committed_table_has_its_grid():
-    by_hand = {"speed"}  # seconds, no grid
-    committed = {path.stem for path in RESULTS.glob("*.csv")}
-    assert committed - by_hand <= set(registry.GRIDS)
-
-
-@pytest.mark.parametrize("name", sorted({path.stem for path in RESULTS.glob("*.csv")} - {"speed"}))
-def test_a_committed_table_holds_runs_of_its_grid(name):
-    for seeds in (3, 1):  # some have one seed only
-        with contextlib.suppress(ValueError):
-            runs = registry.settings(name, seeds)
-            break
-    keys = {run_key(run) for run in runs}
-    held = set(committed(name)["run"])
-    assert len(held & keys) > 0.5 * len(held)
+@pytest.mark.parametrize("name", TABLES)
+def test_a_committed_table_has_its_grid_and_its_summary(name):
+    assert name in registry.GRIDS
+    found = registry.summary(name, RESULTS)
+    assert len(found) > 0
+    assert found.notna().any(axis=None)
 
 
 def test_only_some_runs_can_be_asked_for():
@@ -74,6 +63,15 @@ def test_the_command_lists_without_running(capsys, tmp_path, monkeypatch):
     assert main(["grid", "attack_hard", "--list", "--seeds", "3"]) == 0
     assert capsys.readouterr().out == "attack_hard: 30 runs\n"
     assert not list(tmp_path.iterdir())
+
+
+def test_the_command_says_what_a_table_says(capsys, tmp_path):
+    about = ["grid", "detector", "--summary", "--json", "--out"]
+    assert main([*about, str(RESULTS)]) == 0
+    means = {row["protocol"]: row["mean"] for row in json.loads(capsys.readouterr().out)}
+    assert 0.95 < means["course"] < means["full"] < 1
+    assert main([*about, str(tmp_path)]) == 2
+    assert "there is no table" in capsys.readouterr().err
 
 
 def test_the_command_runs_and_goes_on_where_it_stopped(capsys, tmp_path, monkeypatch):
