@@ -49,6 +49,10 @@ MOST_BYTES = 2**30
 """The largest file that is opened as a detector."""
 
 
+class ScoringError(ValueError):
+    """A detector of another make failed on images, or gave something other than scores."""
+
+
 class Access(IntEnum):
     """How far one can look into a detector; each level includes those below."""
 
@@ -217,7 +221,7 @@ class _Function(_Model):
             array = array.reshape(len(array), -1)
             if self.features not in (None, array.shape[1]):
                 c, h, w = prepared.shape[1:]
-                raise ValueError(
+                raise ScoringError(
                     f"this model was fitted on {self.features} numbers an image, images of "
                     f"{c} channel(s) and {h}x{w} pixels have {array.shape[1]}: give wrap() the "
                     "size and the color that it was fitted on"
@@ -225,7 +229,27 @@ class _Function(_Model):
         found = self.function(array)
         if isinstance(found, Tensor):
             found = found.detach().cpu().numpy()
-        return torch.from_numpy(np.array(found, dtype=np.float64))
+        return torch.from_numpy(_numbers(found, len(array)))
+
+
+def _numbers(found: Any, count: int) -> np.ndarray:
+    """Return what a function gave as float64 (N,), where it is one real number an image."""
+    try:
+        values = np.asarray(found)
+    except ValueError:  # rows of different lengths
+        values = np.asarray(None)
+    if values.dtype.kind not in "biuf":
+        what = f"{type(found).__name__} of {values.dtype}" if values.ndim else type(found).__name__
+        raise ScoringError(
+            f"the detector must give one score an image, (N,) real numbers, got {what}: wrap a "
+            "function that returns them"
+        )
+    if values.shape not in ((count,), (count, 1)):
+        raise ScoringError(
+            f"the detector must give one score an image, got shape {values.shape} for {count} "
+            "images: wrap a function that returns (N,) scores"
+        )
+    return np.array(values, dtype=np.float64).reshape(count)
 
 
 class _Module(_Model):
@@ -256,6 +280,9 @@ class _Ours(_Model):
         return self.detector.differentiable_scores(prepared)
 
 
+_FLOATS = ("tensor(float)", "tensor(double)", "tensor(float16)")
+
+
 class _Onnx(_Model):
     """An ONNX model, run by onnxruntime."""
 
@@ -272,21 +299,30 @@ class _Onnx(_Model):
             )
         except Exception as error:  # its errors share no class of their own
             raise ValueError(f"onnxruntime cannot run {path}: {_first_line(error)}") from error
-        inputs = self.session.get_inputs()
-        names = [one.name for one in self.session.get_outputs()]
+        inputs, outputs = self.session.get_inputs(), self.session.get_outputs()
         if len(inputs) != 1 or len(inputs[0].shape) not in (2, 4):
             shapes = {one.name: one.shape for one in inputs}
             raise ValueError(
                 f"{path} must have one input of images, (N, C, H, W) or flattened, got {shapes}"
             )
-        if output is not None and output not in names:
+        floats = [one.name for one in outputs if one.type in _FLOATS]
+        if output is not None and output not in (names := [one.name for one in outputs]):
             raise ValueError(f"{path} has no output {output!r}; choose one of {names}")
-        self.path, self.output, self.center = path, output or names[0], center
+        if (output or next(iter(floats), None)) not in floats:
+            types = {one.name: one.type for one in outputs}
+            raise ValueError(
+                f"{path} must have an output of floats, the scores, got {types}"
+                + (f"; choose one of {floats}" if floats else "")
+            )
+        self.path, self.output, self.center = path, output or floats[0], center
         self.input = inputs[0]
         kinds: dict[str, Any] = {"tensor(float)": np.float32, "tensor(double)": np.float64}
         kinds |= {"tensor(uint8)": np.uint8, "tensor(float16)": np.float16}
         if self.input.type not in kinds:
-            raise ValueError(f"{path} takes {self.input.type}, not images; got by wrap(): floats")
+            raise ValueError(
+                f"{path} takes {self.input.type}, expected one of {', '.join(kinds)}: export it "
+                "with an input of such images"
+            )
         self.dtype = kinds[self.input.type]
         fixed = [side if isinstance(side, int) else None for side in self.input.shape]
         self.batch, self.flat = fixed[0], len(fixed) == 2
@@ -307,12 +343,15 @@ class _Onnx(_Model):
             try:
                 [found] = self.session.run([self.output], {self.input.name: full})
             except Exception as error:
-                raise ValueError(
-                    f"{self.path} does not take images of shape {tuple(prepared.shape[1:])}: "
-                    f"{_first_line(error)}"
+                raise ScoringError(
+                    f"{self.path} failed on {len(full)} images of shape "
+                    f"{tuple(prepared.shape[1:])}: {_first_line(error)}"
                 ) from error
-            if not isinstance(found, np.ndarray) or len(found) != len(full):
-                raise ValueError(f"output {self.output!r} of {self.path} is not one row an image")
+            if found.ndim == 0 or len(found) != len(full):
+                raise ScoringError(
+                    f"output {self.output!r} of {self.path} must be one row an image, got shape "
+                    f"{found.shape} for {len(full)} images"
+                )
             parts.append(torch.from_numpy(np.array(found[: len(batch)], dtype=np.float64)))
         return _reduced(torch.cat(parts), self.center)
 
@@ -320,19 +359,19 @@ class _Onnx(_Model):
 def _reduced(output: Any, center: Tensor | None) -> Tensor:
     """Turn an output into scores (N,): it is one, or a latent (N, D) with a center (D,)."""
     if not isinstance(output, Tensor):
-        raise ValueError(
+        raise ScoringError(
             f"the model must return one tensor, got {type(output).__name__}: wrap a module that "
             "returns the score, or the latent"
         )
     if center is not None:
         if output.ndim < 2 or math.prod(output.shape[1:]) != len(center):
-            raise ValueError(
+            raise ScoringError(
                 f"center must have as many numbers as a latent, got {len(center)} for an output "
                 f"of shape {tuple(output.shape)}"
             )
         return anomaly_score(output.flatten(1), center.to(output))
     if output.ndim > 1 and math.prod(output.shape[1:]) != 1:
-        raise ValueError(
+        raise ScoringError(
             f"the model must return one score an image, got shape {tuple(output.shape)}: a latent "
             "needs wrap(..., center=...), a reconstruction a module that returns its error"
         )
@@ -350,7 +389,7 @@ def _package(name: str, why: str) -> Any:
         ) from error
 
 
-def _first_line(error: Exception) -> str:
+def _first_line(error: BaseException) -> str:
     return (str(error) or type(error).__name__).strip().splitlines()[0][:200]
 
 
@@ -366,7 +405,11 @@ def _refuse_external_data(path: Path, content: bytes) -> None:
     try:
         model = onnx.load_model_from_string(content)
     except Exception as error:  # protobuf's, which changed its name more than once
-        raise ValueError(f"{path} is not an ONNX file: {_first_line(error)}") from error
+        raise ValueError(
+            f"{path} is not an ONNX file, or was cut off ({_first_line(error)}): fetch it again"
+        ) from error
+    if not model.graph.node:
+        raise ValueError(f"{path} holds no graph, it is empty or was cut off: fetch it again")
     for message in _messages(model):
         if message.DESCRIPTOR.name == "TensorProto" and (
             message.external_data or message.data_location == onnx.TensorProto.EXTERNAL
@@ -453,8 +496,10 @@ class Wrapped(Thresholded):
         Raises
         ------
         TypeError, ValueError
-            What :func:`~badsad_lib.images.check_images` refuses; images that the model does not
-            take; an output that is not one number an image.
+            What :func:`~badsad_lib.images.check_images` refuses.
+        ScoringError
+            A model that does not take the images or fails on them; an output that is not one
+            number an image.
         FloatingPointError
             Scores that are no numbers.
         """
@@ -468,7 +513,7 @@ class Wrapped(Thresholded):
             for batch in images.split(self.batch_size):
                 found = self._scores(to_float(batch)).detach().cpu().numpy().astype(np.float64)
                 if found.shape != (len(batch),):
-                    raise ValueError(
+                    raise ScoringError(
                         f"the detector must give one score an image, got shape {found.shape} "
                         f"for {len(batch)} images"
                     )
@@ -485,10 +530,10 @@ class Wrapped(Thresholded):
         prepared = self.preprocessing(images)
         try:
             return self._sign * self._model.scores(prepared)
-        except (ValueError, FloatingPointError):
+        except (ScoringError, FloatingPointError):
             raise
-        except Exception as error:  # a model of another make may raise anything
-            raise ValueError(
+        except (Exception, SystemExit) as error:  # a model of another make may raise anything
+            raise ScoringError(
                 f"the detector failed on images of shape {tuple(prepared.shape[1:])}: "
                 f"{type(error).__name__}: {_first_line(error)}"
             ) from error
@@ -547,7 +592,8 @@ def wrap(
     center
         (D,) point that the squared distance of a latent (N, D) is measured to.
     output
-        Name of the output of an ONNX file that holds the score or the latent; the first by default.
+        Name of the output of an ONNX file that holds the score or the latent; by default the first
+        one of floats.
     allow_code
         Open files that run code of their author.
     batch_size
@@ -564,9 +610,9 @@ def wrap(
     ------
     TypeError
         None of these.
-    FileNotFoundError, ValueError
-        No such file; a file that is something else, too large, refers to others, or would run
-        code; settings that do not fit; ``normals`` show that the wrap is wrong.
+    FileNotFoundError, IsADirectoryError, ValueError
+        No such file; a folder; a file that is something else, too large, refers to others, or would
+        run code; settings that do not fit; ``normals`` show that the wrap is wrong.
     ImportError
         A package of the extra ``audit`` is missing.
     """
@@ -663,6 +709,8 @@ def _opened(name: str, allow_code: bool, output: str | None, center: Tensor | No
     if colon and file.endswith(".py"):
         return _from_python(Path(file), attribute, allow_code), ""
     path = Path(name)
+    if path.is_dir():
+        raise IsADirectoryError(f"{path} is a folder; name the file of the detector")
     if not path.is_file():
         raise FileNotFoundError(f"no detector at {path}; check the path")
     if path.suffix == SUFFIX:
@@ -715,7 +763,7 @@ def _from_python(path: Path, name: str, allow_code: bool) -> Any:
     sys.modules[module_name] = module
     try:
         spec.loader.exec_module(module)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise ValueError(
             f"{path} cannot be run: {type(error).__name__}: {_first_line(error)}"
         ) from error
@@ -805,8 +853,8 @@ def self_check(
         )
     if value is not None and value < INVERTED and len(all_scores) >= 10:
         problems.append(
-            f"the sign looks inverted: AUROC {value:.2f}; try sign='lower' or 'higher', "
-            "the other one"
+            f"the sign looks inverted: AUROC {value:.2f}; wrap it with the other one of "
+            "sign='lower' and 'higher' (--sign)"
         )
     return SelfCheck(tuple(problems), value, seconds)
 

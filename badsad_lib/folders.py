@@ -12,8 +12,10 @@ Pictures are decoded one by one and kept as uint8 at their final size.
 
 from __future__ import annotations
 
+import errno
 import math
 import os
+import unicodedata
 import warnings
 from collections import Counter
 from collections.abc import Sequence
@@ -43,6 +45,9 @@ USUAL_SIZE = 128
 COLORS = ("auto", "gray", "rgb")
 FITS = ("crop", "resize", "tiles")
 
+_JOINERS = "\u200c\u200d"
+_LINK = "a link or a device, not part of this folder: copy here what is to be used"
+_FORBIDDEN = "you have no permission; its owner can give it (chmod u+r, of folders u+rx)"
 _GRAY_MODES = ("1", "L", "LA", "La", "I", "F")
 _ORIENTATION = 0x0112  # EXIF; 5 to 8 swap height and width
 
@@ -135,7 +140,7 @@ class ImageFolder:
 
     def describe(self, *, most_skipped: int = 10) -> str:
         """Return counts, sizes, notes and what was skipped, as lines of text."""
-        lines = [f"{self.path}: {len(self):,} images of {self.shape_text}"]
+        lines = [f"{self.path}: {_number(len(self), 'image')} of {self.shape_text}"]
         counts = self.counts()
         width = max(map(len, counts))
         lines += [f"  {name:<{width}}  {count:>7,}" for name, count in counts.items()]
@@ -145,7 +150,7 @@ class ImageFolder:
         lines.append(f"pictures were {text}{f' and {more} other sizes' if more else ''}")
         lines += self.notes
         if self.skipped:
-            lines.append(f"skipped {len(self.skipped):,} files:")
+            lines.append(f"skipped {_number(len(self.skipped), 'file')}:")
             lines += [f"  {one}" for one in self.skipped[:most_skipped]]
             if len(self.skipped) > most_skipped:
                 lines.append(f"  and {len(self.skipped) - most_skipped:,} more")
@@ -170,8 +175,15 @@ class _Header:
 
 
 def _subfolders(path: Path) -> list[Path]:
-    found = (one for one in path.iterdir() if one.is_dir() and not one.is_symlink())
+    found = (one for one in _inside(path) if one.is_dir() and not one.is_symlink())
     return sorted(one for one in found if not one.name.startswith("."))
+
+
+def _inside(path: Path) -> list[Path]:
+    try:
+        return list(path.iterdir())
+    except PermissionError as error:
+        raise PermissionError(f"{path} cannot be read: {_FORBIDDEN}") from error
 
 
 def _named(path: Path, name: str) -> Path | None:
@@ -185,29 +197,58 @@ def _is_normal(folder: Path) -> bool:
 def _walk(folder: Path, root: Path, kind: str, is_test: bool, skipped: list[Skipped]) -> list:
     """All image files below a folder, in the order of their names; links out of it stay closed."""
     found = []
-    for place, inner, names in os.walk(folder):
+
+    def closed(error: OSError) -> None:
+        skipped.append(Skipped(_shown(Path(error.filename), root), _reason(error)))
+
+    for place, inner, names in os.walk(folder, onerror=closed):
         inner[:] = sorted(name for name in inner if not name.startswith("."))
+        _note_links([Path(place) / name for name in inner], root, skipped)
         for name in sorted(names):
             if name.startswith("."):  # what systems leave behind
                 continue
             file = Path(place) / name
             shown = _shown(file, root)
-            if file.suffix.lower() not in SUFFIXES:
-                skipped.append(Skipped(shown, f"not one of {', '.join(SUFFIXES)}"))
-            elif file.is_symlink() or not file.is_file():
-                skipped.append(Skipped(shown, "a link or a device, not a file of this folder"))
+            if file.is_symlink() or not file.is_file():
+                skipped.append(Skipped(shown, _LINK))
+            elif file.suffix.lower() not in SUFFIXES:
+                skipped.append(Skipped(shown, _no_suffix(file)))
             else:
                 found.append(_Entry(file, shown, kind, is_test))
     return found
 
 
+def _note_links(files: Sequence[Path], root: Path, skipped: list[Skipped]) -> None:
+    links = sorted(one for one in files if one.is_symlink() and not one.name.startswith("."))
+    skipped += [Skipped(_shown(one, root), _LINK) for one in links]
+
+
+def _no_suffix(file: Path) -> str:
+    ends = ", ".join(SUFFIXES)
+    return f"not one of {ends}" if file.suffix else f"no extension, expected one of {ends}"
+
+
 def _shown(file: Path, root: Path) -> str:
-    """Return a name that can be printed: file systems hold bytes that are no text."""
+    """Return a name that can be printed, see :func:`_printable`."""
     try:
         name = file.relative_to(root).as_posix()
     except ValueError:
         name = file.as_posix()
-    return name.encode("utf-8", "replace").decode("utf-8")
+    return _printable(name)
+
+
+def _printable(name: str) -> str:
+    """Escape what is no text or moves a terminal's cursor: names may hold any byte.
+
+    Letters of all scripts stay, and the joiners that some of them and emoji need.
+    """
+    text = name.encode("utf-8", "replace").decode("utf-8")
+    return "".join(
+        one.encode("unicode_escape").decode()
+        if unicodedata.category(one) in ("Cc", "Cf", "Zl", "Zp") and one not in _JOINERS
+        else one
+        for one in text
+    )
 
 
 def _entries(path: Path, anomalies: Path | None, skipped: list[Skipped]) -> list[_Entry]:
@@ -219,7 +260,7 @@ def _entries(path: Path, anomalies: Path | None, skipped: list[Skipped]) -> list
     entries: list[_Entry] = []
     for folder, is_test in parts:
         inner = _subfolders(folder)
-        loose = any(one.suffix.lower() in SUFFIXES for one in folder.iterdir() if one.is_file())
+        loose = any(one.suffix.lower() in SUFFIXES for one in _inside(folder) if one.is_file())
         if not inner or (loose and not any(map(_is_normal, inner))):
             if inner and is_test:
                 raise ValueError(_which_is_normal(folder, inner))
@@ -231,14 +272,29 @@ def _entries(path: Path, anomalies: Path | None, skipped: list[Skipped]) -> list
             raise ValueError(_which_is_normal(folder, inner))
         for one in inner:
             normal = only_one or _is_normal(one)
-            entries += _walk(one, path, "" if normal else one.name, is_test, skipped)
+            entries += _walk(one, path, "" if normal else _printable(one.name), is_test, skipped)
+        _note_loose(folder, path, skipped)
     if anomalies is not None:
         inner = _subfolders(anomalies)
         for one in inner or [anomalies]:
             if _is_normal(one):
                 raise ValueError(f"{one} is named like a folder of normals, among the anomalies")
-            entries += _walk(one, anomalies, one.name, False, skipped)
+            entries += _walk(one, anomalies, _printable(one.name), False, skipped)
+        if inner:
+            _note_loose(anomalies, anomalies, skipped)
     return entries
+
+
+def _note_loose(folder: Path, root: Path, skipped: list[Skipped]) -> None:
+    """Note images and links that lie beside the folders of kinds, in none of them."""
+    files = sorted(_inside(folder))
+    _note_links(files, root, skipped)
+    why = "beside the folders of kinds, in none of them"
+    skipped += [
+        Skipped(_shown(one, root), why)
+        for one in files
+        if one.is_file() and not one.is_symlink() and one.suffix.lower() in SUFFIXES
+    ]
 
 
 def _which_is_normal(folder: Path, inner: Sequence[Path]) -> str:
@@ -271,6 +327,8 @@ def _open(file: Path) -> Image.Image:
 def _reason(error: BaseException) -> str:
     if isinstance(error, _UnusableError):
         return str(error)
+    if isinstance(error, OSError) and error.errno in (errno.EACCES, errno.EPERM):
+        return f"cannot be read: {_FORBIDDEN}"
     if isinstance(error, Image.UnidentifiedImageError):
         return f"broken, or not one of {', '.join(FORMATS)}, whatever its name says"
     text = (str(error) or type(error).__name__).splitlines()[0][:120]
@@ -441,9 +499,13 @@ def load(
     number = {"": 0} | {name: i for i, name in enumerate(names) if i}
     file = torch.tensor(of_file)
     images = torch.from_numpy(pixels[: len(of_file)]).permute(0, 3, 1, 2).contiguous()
-    notes = [_fitted(sizes, side, fit), *(f"{n:,} pictures {what}" for what, n in done.items())]
+    notes = [
+        _fitted(sizes, side, fit),
+        *(f"{_number(n, 'picture')} {what}" for what, n in done.items()),
+    ]
     if repeated := _repeated(images):
-        notes.append(f"{repeated:,} images are the same as another one: keep one of each")
+        same = "image is" if repeated == 1 else "images are"
+        notes.append(f"{repeated:,} {same} the same as another one: keep one of each")
     return ImageFolder(
         path=root,
         images=images,
@@ -476,11 +538,22 @@ def _require(
     root: Path, usable: Sequence[_Entry | tuple[_Entry, _Header]], skipped: Sequence[Skipped]
 ) -> None:
     entries = [one[0] if isinstance(one, tuple) else one for one in usable]
-    why = f": {len(skipped)} files skipped, for example {skipped[0]}" if skipped else ""
+    why = f"{_number(len(skipped), 'file')} skipped, for example {skipped[0]}. " if skipped else ""
     if not entries:
-        raise ValueError(f"{root} holds no images that can be used{why or '; it is empty'}")
+        raise ValueError(
+            f"{root} holds no images that can be used: {why or 'it is empty. '}Put some of "
+            f"{', '.join(SUFFIXES)} there, or into a folder good beside one for each kind of "
+            "anomaly"
+        )
     if not any(entry.kind == "" for entry in entries):
-        raise ValueError(f"{root} holds no normal images that can be used{why}")
+        raise ValueError(
+            f"{root} holds no normal images that can be used, anomalies only: {why}Put normal ones "
+            "into its folder good, or name the folder that holds them"
+        )
+
+
+def _number(count: int, what: str) -> str:
+    return f"{count:,} {what}{'' if count == 1 else 's'}"
 
 
 def _side(size: int | tuple[int, int] | None, sizes: Counter[tuple[int, int]]) -> tuple[int, int]:
@@ -506,7 +579,7 @@ def _fitted(sizes: Counter[tuple[int, int]], side: tuple[int, int], fit: str) ->
         "resize": "resized, whatever their proportions",
         "tiles": "cut into tiles, with overlap where they do not divide evenly",
     }
-    return f"{changed:,} pictures {verb[fit]}: {side[0]}x{side[1]}"
+    return f"{_number(changed, 'picture')} {verb[fit]}: {side[0]}x{side[1]}"
 
 
 def _repeated(images: Tensor) -> int:

@@ -378,8 +378,7 @@ def from_folder(folder: ImageFolder, *, labeled_share: Ratio = 0.0, seed: Seed =
         least = len(shares) + 1
         raise ValueError(
             f"a split needs at least {least} normal pictures (training, validation, trusted, "
-            f"test), {folder.path} has {len(others)}: add more, or cut them into tiles of "
-            "separate pictures"
+            f"test), {folder.path} has {len(others)}: add more"
         )
     counts = [max(1, round(share * len(others))) for share in shares]
     parts, start = [], 0

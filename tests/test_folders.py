@@ -1,5 +1,7 @@
 """Photographs in folders, good and bad, become one tensor and a list of what was left out."""
 
+import errno
+import os
 import struct
 import zlib
 from contextlib import suppress
@@ -252,17 +254,98 @@ def test_bad_files_are_skipped_and_named(tmp_path):
 def test_folders_without_usable_images_are_refused(tmp_path):
     with pytest.raises(FileNotFoundError, match="check the path"):
         load(tmp_path / "none")
-    with pytest.raises(ValueError, match="no images that can be used; it is empty"):
+    with pytest.raises(ValueError, match=r"that can be used: it is empty\. Put some of \.png"):
         load(tmp_path)
     (tmp_path / "x.png").write_bytes(b"")
-    with pytest.raises(ValueError, match=r"1 files skipped, for example x\.png: broken"):
+    with pytest.raises(ValueError, match=r"1 file skipped, for example x\.png: broken"):
         load(tmp_path)
     with pytest.raises(NotADirectoryError, match="is a file"):
         load(tmp_path / "x.png")
     (tmp_path / "good").mkdir()
     picture(tmp_path / "bad" / "0.png")
-    with pytest.raises(ValueError, match="no normal images"):
+    with pytest.raises(
+        ValueError, match=r"anomalies only: .* Put normal ones into its folder good"
+    ):
         load(tmp_path)
+    assert load(tmp_path / "bad").counts() == {"good": 1}
+
+
+def test_what_lies_beside_the_folders_of_kinds_is_named(tmp_path):
+    plain(tmp_path)
+    picture(tmp_path / "loose.png")
+    (tmp_path / "README.txt").write_text("of May")
+    found = reasons(load(tmp_path))
+    assert found == {"loose.png": "beside the folders of kinds, in none of them"}
+
+
+def test_links_lead_nowhere_and_are_named(tmp_path):
+    plain(tmp_path / "in")
+    good = tmp_path / "in" / "good"
+    (good / "loop").symlink_to(good)
+    (good / "itself.png").symlink_to("itself.png")
+    (tmp_path / "in" / "dent").symlink_to(good)
+    folder = load(tmp_path / "in")
+    assert folder.counts() == {"good": 12, "scratch": 4}
+    found = reasons(folder)
+    assert set(found) == {"good/loop", "good/itself.png", "dent"}
+    assert all("copy here what is to be used" in reason for reason in found.values())
+    # A folder of normals that is nothing but a link: the message says so.
+    (tmp_path / "linked").mkdir()
+    (tmp_path / "linked" / "good").symlink_to(good)
+    with pytest.raises(ValueError, match="1 file skipped, for example good: a link"):
+        load(tmp_path / "linked")
+    (tmp_path / "round").symlink_to("round")
+    with pytest.raises(FileNotFoundError, match="check the path"):
+        load(tmp_path / "round")
+
+
+def test_files_without_extension_are_named(tmp_path):
+    plain(tmp_path)
+    (tmp_path / "good" / "0.png").rename(tmp_path / "good" / "0")
+    assert reasons(load(tmp_path))["good/0"].startswith("no extension, expected one of .png")
+
+
+def test_what_may_not_be_read_is_named_as_that(tmp_path, monkeypatch):
+    plain(tmp_path)
+    original = folders._open
+
+    def forbidden(file):
+        if file.name == "0.png":
+            raise PermissionError(errno.EACCES, "Permission denied", str(file))
+        return original(file)
+
+    monkeypatch.setattr(folders, "_open", forbidden)
+    found = reasons(load(tmp_path))
+    assert set(found) == {"good/0.png", "scratch/0.png"}
+    assert all("no permission" in reason for reason in found.values())
+
+
+@pytest.mark.skipif(os.name != "posix" or os.geteuid() == 0, reason="root may read anything")
+def test_closed_files_and_folders_are_named(tmp_path):
+    plain(tmp_path, kinds=("scratch", "dent"))
+    closed = (tmp_path / "good" / "0.png", tmp_path / "dent")
+    for path in closed:
+        path.chmod(0)
+    try:
+        found = reasons(load(tmp_path))
+        assert set(found) == {"good/0.png", "dent"}
+        assert all("no permission" in reason for reason in found.values())
+        with pytest.raises(PermissionError, match="cannot be read: you have no permission"):
+            load(tmp_path / "dent")
+    finally:
+        for path in closed:
+            path.chmod(0o755)
+
+
+def test_folders_in_folders_are_read_but_not_guessed(tmp_path):
+    plain(tmp_path / "in" / "bottles")
+    with pytest.raises(ValueError, match=r"Found bottles; call it one of good"):
+        load(tmp_path / "in")
+    deep = tmp_path / "deep"
+    for i in range(3):
+        picture(deep / "good" / "2026" / "may" / f"{i}.png", seed=i)
+        picture(deep / "crack" / "left" / f"{i}.png", seed=10 + i)
+    assert load(deep).counts() == {"good": 3, "crack": 3}
 
 
 def test_more_than_memory_holds_is_refused_before_it_is_read(tmp_path, monkeypatch):
@@ -286,10 +369,23 @@ def test_names_in_any_script_and_names_that_are_no_text(tmp_path):
     folder.describe().encode()
 
 
+def test_names_cannot_move_the_cursor_or_break_a_line(tmp_path):
+    kinds = ("🔥👩\u200d🔧", "خدش", "a\nb")
+    plain(tmp_path, kinds=kinds)
+    picture(tmp_path / "good" / "\x1b[31mred\u202e.png", seed=99)
+    (tmp_path / "good" / "a\tb.png").write_bytes(b"")
+    folder = load(tmp_path)
+    assert set(folder.kinds) == {"good", "🔥👩\u200d🔧", "خدش", "a\\nb"}
+    assert "good/\\x1b[31mred\\u202e.png" in folder.files
+    assert "good/a\\tb.png" in reasons(folder)
+    lines = folder.describe().splitlines()
+    assert all(line.replace("\u200d", "").isprintable() for line in lines)
+
+
 def test_repeated_images_are_said(tmp_path):
     picture(tmp_path / "a.png")
     picture(tmp_path / "b.png")
-    assert any("1 images are the same as another" in note for note in load(tmp_path).notes)
+    assert any("1 image is the same as another" in note for note in load(tmp_path).notes)
 
 
 # --- the sheet -----------------------------------------------------------------------------------

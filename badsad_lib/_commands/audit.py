@@ -22,7 +22,11 @@ def run(args: argparse.Namespace) -> int:
     shared.prepare_torch(args)
     try:
         detector = detectors.wrap(
-            args.detector, sign=args.sign, scale=args.scale, allow_code=args.allow_code
+            args.detector,
+            sign=args.sign,
+            scale=args.scale,
+            output=args.output,
+            allow_code=args.allow_code,
         )
     except (ImportError, TypeError) as error:  # what a file of one's own holds, say
         raise ValueError(str(error)) from error
@@ -68,7 +72,10 @@ def _images_for(
         return args.size, args.color
     color = {1: "gray", 3: "rgb"}.get(shape[0])
     if color is None:
-        raise ValueError(f"this detector takes {shape[0]} channels, pictures have 1 or 3")
+        raise ValueError(
+            f"this detector takes images of {'x'.join(map(str, shape))}, read as channels, height "
+            "and width; pictures have 1 or 3 channels: export it with channels first, (N, C, H, W)"
+        )
     return (shape[1], shape[2]), color if args.color == "auto" else args.color
 
 
@@ -141,6 +148,11 @@ def add(subcommands: Any) -> None:
         "--sign",
         choices=tuple(detectors.SIGNS),
         help="which scores are anomalous (default: as the library has it, higher for files)",
+    )
+    model.add_argument(
+        "--output",
+        metavar="NAME",
+        help="of an ONNX file: the output that holds the scores (default: the first of floats)",
     )
     model.add_argument(
         "--scale",

@@ -24,13 +24,13 @@ from tqdm import tqdm
 
 from badsad_lib import __version__
 from badsad_lib._rules import Count, Device, Flag, Positive, Seed, checked
-from badsad_lib.audit.results import AuditReport, Step, write
+from badsad_lib.audit.results import AuditReport, Finding, Step, write
 from badsad_lib.audit.steps import STEPS, CannotError, Case, Planned
 from badsad_lib.checkpoints import SUFFIX, CheckpointError
 from badsad_lib.deepsad import DeepSAD
 from badsad_lib.defenses import references, synthetic_anomalies
 from badsad_lib.defenses.own import TrainYourOwn
-from badsad_lib.detectors import ScoreDetector, access_of
+from badsad_lib.detectors import ScoreDetector, ScoringError, access_of
 from badsad_lib.images import check_images, to_uint8
 from badsad_lib.tiles import TiledDeepSAD, load_detector
 
@@ -39,8 +39,15 @@ __all__ = ["AuditReport", "audit"]
 LEAST_NORMALS = 40
 MOST_TESTS = 300
 MADE = 100
+FIRST_STEP = 200
+"""About so many images are scored before anything is known of a detector."""
 MOST_TILE_STEPS = 400
 """Steps of own detectors of tiles, which are trained on synthetic anomalies alone."""
+
+FAILS_NOT = (
+    "A clean detector that is wrapped as it should be never does this. What a line does with an "
+    "image without a score is for you to find out."
+)
 
 NEVER = (
     "The data and the script that it was trained with: a clean twin, trained on them, is the "
@@ -107,7 +114,8 @@ def audit(
     Raises
     ------
     TypeError, ValueError
-        No detector; images that it or the networks do not take; too few of them.
+        No detector; images that it or the networks do not take; too few of them; a detector so slow
+        that the first step would not end in time.
     """
     access = access_of(detector)
     normals = to_uint8(check_images(trusted, name="trusted"))
@@ -123,10 +131,13 @@ def audit(
             check_images(anomalies, name="anomalies", channels=channels, size=(height, width))
         )
         if len(real) < 4:
-            raise ValueError(f"anomalies must be at least 4, got {len(real)}; leave them out then")
+            raise ValueError(
+                f"anomalies must be at least 4, got {len(real)}: take more, or leave them out and "
+                "hand in normals alone (--images with the folder of normals)"
+            )
         if kinds is not None and len(kinds) != len(real):
             raise ValueError(f"kinds must name that of each of {len(real)} anomalies")
-    _refuse_other_images(detector, normals)
+    _refuse_other_images(detector, normals, minutes)
     parts = _deal(normals, real, kinds, seed)
     work = None if out is None else _Work(Path(out), *_keys(detector, normals, real, own, seed))
     case = Case(detector=detector, own=(), seed=seed, **parts)
@@ -148,10 +159,21 @@ def audit(
     return report
 
 
-def _refuse_other_images(detector: ScoreDetector, normals: Tensor) -> None:
-    """Let a wrong size or layout come up at once; scores that are no numbers are a finding."""
+def _refuse_other_images(detector: ScoreDetector, normals: Tensor, minutes: float) -> None:
+    """Let a wrong size or layout come up at once, and a detector that would never be done.
+
+    Scores that are no numbers are a finding.
+    """
+    start = time.monotonic()
     with suppress(FloatingPointError):
         detector.decision_function(normals[:2])
+    needed = (time.monotonic() - start) / 2 * FIRST_STEP / 60
+    if needed > minutes:
+        raise ValueError(
+            f"this detector takes {needed / FIRST_STEP * 60:.2g} s an image: the first step alone "
+            f"would take {needed:.1f} minutes, beyond the limit of {minutes:g} for all. Allow more "
+            "(minutes=..., --minutes), or have it score faster"
+        )
 
 
 # --- the parts ------------------------------------------------------------------------------------
@@ -239,7 +261,7 @@ def _run(
             if work is not None and not found.skipped:
                 work.note(found)
         if planned.name == "alive":
-            if not found.values["usable"]:
+            if not found.values.get("usable"):
                 stopped = "the detector cannot be used as it is, see the first step"
             else:
                 speed = _seconds_per_image(case)
@@ -259,6 +281,10 @@ def _one(
         return planned.run(case)
     except CannotError as error:
         return Step(planned.name, planned.title, skipped=str(error))
+    except (FloatingPointError, ScoringError) as error:
+        # It took the buyer's images: what a step does to them it must take as well.
+        failed = Finding(f"It fails on images of this step: {error}", FAILS_NOT)
+        return Step(planned.name, planned.title, findings=(failed,), values={"failed": str(error)})
 
 
 def _seconds_per_image(case: Case) -> float:
@@ -311,8 +337,6 @@ class _Work:
     def __post_init__(self) -> None:
         self.own = self.out / f"own-{self.images_key}"
         self.steps = self.out / f"steps-{self.key}"
-        for folder in (self.own, self.steps) if self.key else (self.own,):
-            folder.mkdir(parents=True, exist_ok=True)
 
     def step(self, name: str) -> Step | None:
         """Return a step that was done before, with a detector that is known again."""
@@ -327,6 +351,7 @@ class _Work:
     def note(self, step: Step) -> None:
         """Keep a step."""
         if self.key is not None:
+            self.steps.mkdir(parents=True, exist_ok=True)
             write(self.steps / f"{step.name}.json", json.dumps(asdict(step)))
 
     def detectors(self, count: int) -> list[Any]:
@@ -338,5 +363,6 @@ class _Work:
 
     def keep(self, own: Sequence[Any]) -> None:
         """Keep own detectors."""
+        self.own.mkdir(parents=True, exist_ok=True)
         for i, one in enumerate(own):
             one.save(self.own / f"own_{i}{SUFFIX}")
