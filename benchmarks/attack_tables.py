@@ -33,7 +33,9 @@ NETWORKS = {"fashion_mnist": "encoder for clothes", "mnist": "encoder for digits
 # What the rows of the ablation are called where their name in the results says less.
 METHODS = {
     "both": "alignment mean, concentration",
-    "both mmd": "alignment mmd, concentration",
+    "both mmd": "alignment MMD, concentration",
+    "alignment mmd": "alignment MMD",
+    "alignment gaussian": "alignment Gaussian",
 }
 SIZE = "classes x seeds"
 ASR_HEADS = [f"ASR at {quantile} (classes)" for quantile in ASR]

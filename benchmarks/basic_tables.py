@@ -170,6 +170,7 @@ def parts_rows(results: Path = RESULTS) -> dict[str, pd.DataFrame]:
     kind = ["method", "alignment"]
     for (method, alignment), runs in whole_seeds(read("attack_basic_parts", results), kind).items():
         name = f"alignment {alignment}"
+        name = METHODS.get(name, name)
         found[
             {"concentration": "concentration", "alignment": name}.get(
                 method, f"{name}, concentration"

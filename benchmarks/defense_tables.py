@@ -26,6 +26,8 @@ ON_INPUTS = [v for v in VICTIMS if v not in ("data only, patch", "patch, knows t
 ON_DATA = ["data only, patch", "patch", "blend", "sinusoid", "learned"]
 REPAIRED = [v for v in VICTIMS if v != "data only, patch"]
 SIZE = "classes x seeds"
+# What defenses are called where their name in the results is not the text's.
+DEFENSES = {"gram": "Gram", "strip": "STRIP"}
 
 
 def read(name: str, results: Path = RESULTS) -> pd.DataFrame:
@@ -50,7 +52,7 @@ def defense_table(
 ) -> str:
     """Lay out one row a defense: its size, and each column's cell made from its runs."""
     lines = [
-        [str(defense), size(own), *(make(own) for make in columns.values())]
+        [DEFENSES.get(defense, defense), size(own), *(make(own) for make in columns.values())]
         for defense, own in runs.groupby("defense", sort=False)
     ]
     return table(["defense", SIZE, *columns], lines)

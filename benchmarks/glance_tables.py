@@ -64,7 +64,7 @@ def _guard_lines(results: Path) -> list[list[str]]:
         known = KNOWN_GUARDS.get(str(defense))
         lines.append(
             [
-                f"guard: {defense}",
+                f"guard: {defenses.DEFENSES.get(str(defense), defense)}",
                 "caught, at 5 % false alarms",
                 size(own),
                 ranged(defenses.of_victim(own, "patch"), column),

@@ -73,7 +73,7 @@ def _defenses(
 ) -> dict[str, dict[str, pd.Series]]:
     """A row a defense, a series a victim."""
     return {
-        str(defense): {
+        defenses.DEFENSES.get(str(defense), str(defense)): {
             victim: cells.by_class(defenses.of_victim(own, victim), column) for victim in victims
         }
         for defense, own in runs.groupby("defense", sort=False)

@@ -54,7 +54,7 @@ SESSIONS: dict[int, list[tuple[str, int | str]]] = {
         ("Break", 10),
         ("{doc}`6_evaluation`, the controls", 20),
         ("Exercise", "ex-is-backdoor"),
-        ("{doc}`9_inspecting_detectors`, up to your own references, and the {doc}`checklist`", 25),
+        ("{doc}`9_inspecting_detectors`, up to your own detectors, and the {doc}`checklist`", 25),
     ],
 }
 

@@ -65,7 +65,7 @@ def test_a_table_says_what_it_stands_on_and_agrees_with_that_of_all_rows(name):
 def test_who_trained_against_a_guard_stands_in_its_row():
     text = glance.tables.defense_table()
     guards = glance.defenses.inputs_caught_table()
-    for guard, column in (("strip", 8), ("purification", 7)):
+    for guard, column in (("STRIP", 8), ("purification", 7)):
         row = next(line for line in guards.splitlines() if line.startswith(f"| {guard} |"))
         cells = row.split(" | ")
         line = next(line for line in text.splitlines() if f"guard: {guard} |" in line)

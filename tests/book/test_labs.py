@@ -5,7 +5,7 @@ What is executed each time, so that this file takes a minute and not ten:
 - the first lesson's student version as a whole, from another folder than the lesson's;
 - of every other lesson its imports, stubs and checkers, nothing else.
 
-All of them as a whole, with stubs untouched and with stubs filled in, are trials.
+All of them as a whole, with stubs untouched and filled in, are trials: test_working.py.
 """
 
 from __future__ import annotations
@@ -219,42 +219,6 @@ def test_stubs_and_checkers_run_untouched(
     stubs = [cell for cell in lab.cells if "exercise" in tags(cell)]
     lab.cells = [v4.new_code_cell("\n".join(imports)), *stubs]
     assert_not_yet(executed(lab, tmp_path, monkeypatch))
-
-
-def fill_in(lab: NotebookNode, lesson: NotebookNode) -> None:
-    """Write the solution into each stub, as a student does who works from the top down."""
-    solved = [cell for cell in lesson.cells if "solution" in tags(cell)]
-    code = "\n".join(cell.source for cell in solved if cell.cell_type == "code")
-    written = {
-        node.name: ast.unparse(node)
-        for node in ast.parse(code).body
-        if isinstance(node, ast.FunctionDef)
-    }
-    for cell in lab.cells:
-        for name in functions([cell]) if "exercise" in tags(cell) else ():
-            cell.source = written[name]
-
-
-@pytest.mark.slow
-@pytest.mark.trial
-@pytest.mark.parametrize("filled", [False, True], ids=["untouched", "filled in"])
-@pytest.mark.parametrize("lesson", [path.stem for path in lessons()])
-def test_a_student_version_runs_from_top_to_bottom(
-    lesson: str, filled: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    path = ROOT / "book" / f"{lesson}.ipynb"
-    lab = derive(path).notebook
-    if filled:
-        fill_in(lab, read(path))
-    lab = executed(lab, tmp_path, monkeypatch)
-    said = "".join(o.get("text", "") for c in lab.cells for o in c.get("outputs", []))
-    if filled:
-        checked = [cell for cell in lab.cells if CHECKER_CALL.search(cell.source)]
-        assert said.count("Correct: ") >= len(checked) > 0
-    else:
-        assert_not_yet(lab)
-    assert (" is yours.\n" in said) == filled
-    assert (" is not written yet: the book's own is used.\n" in said) != filled
 
 
 # -- from MyST to plain Markdown

@@ -70,3 +70,15 @@ def test_what_is_missing_is_named() -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_each_solution_passes_its_checker(name: str) -> None:
     assert getattr(checks, f"check_{name}")(getattr(solutions, name))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_book_does_not_answer_a_checker_for_the_reader(
+    name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def stub(*_: object) -> None:
+        return None
+
+    wrapped = yours(stub, otherwise=getattr(solutions, name))
+    assert not getattr(checks, f"check_{name}")(wrapped)
+    assert "returned nothing" in capsys.readouterr().out

@@ -35,6 +35,8 @@ def checker(praise: str) -> Callable[[Callable[[Answer], None]], Callable[[Answe
     def decorate(check: Callable[[Answer], None]) -> Callable[[Answer], bool]:
         @functools.wraps(check)
         def safe(answer: Answer) -> bool:
+            # Of what `yours` has wrapped, the reader's own part: the book's is always right.
+            answer = getattr(answer, "_written", answer)
             try:
                 check(answer)
             except NotYet as problem:
