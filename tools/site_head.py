@@ -52,8 +52,6 @@ SEARCHING = re.compile(
 WAITING = re.compile(
     r"<script(?![^>]*\b(?:defer|async)\b)(?=[^>]*\bsrc=\"(?![^\"]*documentation_options))"
 )
-# The empty corner of a table is no header of anything.
-CORNER = re.compile(r'<th scope="col"([^>]*)></th>')
 TITLE = re.compile(r"<title>(.*?)</title>", re.DOTALL)
 PARAGRAPH = re.compile(r"<p>(.*?)</p>", re.DOTALL)
 DESCRIBED = re.compile(r"<meta content=\"([^\"]*)\"[^>]*name=\"description\"[^>]*>")
@@ -100,7 +98,7 @@ def finished(text: str, page: str, base: str = "") -> str:
     """Return the HTML of a built page with its head in order; ``page`` is its path in the site."""
     if "</head>" not in text:  # what leads on from the site's own address is a bare line
         text = REDIRECT.format(name=NAME, leads_on=text.strip())
-    text = CORNER.sub(r"<td\1></td>", UNUSED.sub("", text))
+    text = UNUSED.sub("", text)
     if page != "search.html":
         text = SEARCHING.sub("", text)
     text = WAITING.sub("<script defer", text)

@@ -45,7 +45,8 @@ class Table:
             return f"<tr>{filled}</tr>"
 
         count = len(self.head)
-        head = line(self.head, ['th scope="col"'] * count)
+        # An empty corner is no header of anything.
+        head = line(self.head, ['th scope="col"' if title else "td" for title in self.head])
         body = [line(row, ['th scope="row"', *["td"] * (count - 1)]) for row in self.rows]
         caption = f"<caption>{html.escape(self.caption)}</caption>" if self.caption else ""
         rows = "\n".join(body)

@@ -49,6 +49,12 @@ def test_html_has_a_head_names_its_rows_and_is_escaped() -> None:
     assert 'style="text-align: right">0.931<' in markup
 
 
+def test_an_empty_corner_is_no_header() -> None:
+    markup = table([{"": "clean", "AUROC": 0.93}])._repr_html_()
+    assert markup.count('scope="col"') == 1
+    assert '<tr><td style="text-align: left"></td><th scope="col"' in markup
+
+
 def test_a_data_frame_is_taken_as_it_is() -> None:
     frame = pd.DataFrame(ROWS[:1])
     assert repr(table(frame)) == repr(table(ROWS[:1]))

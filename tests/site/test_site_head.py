@@ -67,12 +67,6 @@ def test_scripts_wait_and_what_no_page_needs_is_gone() -> None:
     assert '<script defer src="../searchindex.js">' in site_head.finished(THEME, "search.html")
 
 
-def test_the_empty_corner_of_a_table_is_no_header() -> None:
-    table = THEME + '<th scope="col" style="a"></th><th scope="col" style="a">b</th>'
-    done = site_head.finished(table, "book/a.html")
-    assert '<td style="a"></td><th scope="col" style="a">b</th>' in done
-
-
 @pytest.mark.parametrize("path", PAGES, ids=name)
 def test_no_script_holds_up_a_page(path: Path) -> None:
     text = path.read_text(encoding="utf-8")
