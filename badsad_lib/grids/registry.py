@@ -32,6 +32,11 @@ from badsad_lib.grids import (
 Settings = list[dict[str, Any]]
 
 
+def described(runs: pd.DataFrame) -> pd.DataFrame:
+    """Say of each column of numbers how it is spread over the runs."""
+    return runs.describe()
+
+
 @dataclass(frozen=True)
 class Grid:
     """What a grid runs.
@@ -50,7 +55,7 @@ class Grid:
 
     settings: Callable[[int], Settings]
     run: Callable[..., Mapping[str, Any]]
-    summary: Callable[[pd.DataFrame], pd.DataFrame] = pd.DataFrame.describe
+    summary: Callable[[pd.DataFrame], pd.DataFrame] = described
     keeps: bool = True
 
 
