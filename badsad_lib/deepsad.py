@@ -185,7 +185,7 @@ def _encoder_with(
     return encoder
 
 
-class _Scorer(nn.Module):
+class Scorer(nn.Module):
     """Encoder and center as one module on the CPU: float images (N, C, H, W) to scores (N,)."""
 
     def __init__(self, encoder: Encoder, center: Tensor) -> None:
@@ -195,6 +195,7 @@ class _Scorer(nn.Module):
         self.register_buffer("center", center.detach().cpu().clone())
 
     def forward(self, images: Tensor) -> Tensor:
+        """Scores (N,) of float images (N, C, H, W) in [0, 1]."""
         return anomaly_score(self.encoder(images), self.get_buffer("center"))
 
 
@@ -689,8 +690,7 @@ class DeepSAD(Detector):
         """Tensors and description of the fitted detector, as they go to disk."""
         tensors = {f"encoder.{k}": v for k, v in self.encoder_.state_dict().items()}
         tensors["center"] = self.center_
-        if fault := weakness(tensors):
-            raise FloatingPointError(f"a broken detector is not saved: {fault}")
+        self.require_finite("saved")
         description = {
             "params": self.get_params(),
             "network": self.network_
@@ -702,6 +702,11 @@ class DeepSAD(Detector):
             "about": dict(self.about_),
         }
         return tensors, description
+
+    def require_finite(self, doing: str) -> None:
+        """Raise a FloatingPointError where weights or center are not finite."""
+        if fault := weakness({**self.encoder_.state_dict(), "center": self.center_}):
+            raise FloatingPointError(f"a broken detector is not {doing}: {fault}")
 
     def export_onnx(self, path: str | Path) -> Path:
         """Write the detector as an ONNX file that others can run; returns its path.
@@ -718,9 +723,8 @@ class DeepSAD(Detector):
             The packages ``onnx`` and ``onnxscript`` of the extra ``audit`` are missing.
         """
         self._require_fit("export_onnx")
-        if fault := weakness({**self.encoder_.state_dict(), "center": self.center_}):
-            raise FloatingPointError(f"a broken detector is not exported: {fault}")
-        return checkpoints.save_onnx(path, _Scorer(self.encoder_, self.center_), self.shape_)
+        self.require_finite("exported")
+        return checkpoints.save_onnx(path, Scorer(self.encoder_, self.center_), self.shape_)
 
     @classmethod
     def load(cls, path: str | Path, *, device: str | torch.device = "auto") -> Self:

@@ -14,13 +14,14 @@ from typing import Annotated, Any, Self
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from badsad_lib import checkpoints
 from badsad_lib._base import Detector
 from badsad_lib._rules import Count, Device, Flag, Positive, Seed, Whole, checked
 from badsad_lib.deepsad import DeepSAD
+from badsad_lib.deepsad import Scorer as TileScorer
 from badsad_lib.images import check_images, check_semi_labels, to_float, to_uint8
 from badsad_lib.synthetic import KINDS, Strength, check_kinds, paint_defects
 
@@ -42,6 +43,42 @@ def cut(images: Tensor, tile: int, stride: int) -> Tensor:
     windows = images.unfold(2, tile, 1)[:, :, rows].unfold(3, tile, 1)[:, :, :, columns]
     n, channels = images.shape[:2]
     return windows.permute(0, 2, 3, 1, 4, 5).reshape(n, -1, channels, tile, tile)
+
+
+class _Scorer(nn.Module):
+    """A detector of tiles as one module: float images (N, C, H, W) to scores (N,).
+
+    The same as ``differentiable_scores``, in operations that every exporter knows: making smaller
+    is linear in rows and columns, so it is two matrices, and cutting picks rows and columns.
+    """
+
+    def __init__(self, detector: TiledDeepSAD) -> None:
+        super().__init__()
+        inner = detector.deepsad_
+        self.of_tiles = TileScorer(inner.encoder_, inner.center_)
+        self.highest, self.channels = detector.highest, detector.shape_[0]
+        size = detector._reduced_size(detector.shape_[1:])
+        for name, before, after in zip(("rows", "columns"), detector.shape_[1:], size):
+            starts = torch.tensor(corners(after, TILE, detector.stride))
+            self.register_buffer(
+                f"{name}_of_tiles", (starts[:, None] + torch.arange(TILE)).flatten()
+            )
+            matrix = F.interpolate(
+                torch.eye(before)[None, None], (after, before), mode="bilinear", antialias=True
+            )
+            self.register_buffer(f"fewer_{name}", matrix[0, 0])
+        self.tiles = tuple(len(corners(n, TILE, detector.stride)) for n in size)
+
+    def forward(self, images: Tensor) -> Tensor:
+        rows, columns = self.get_buffer("fewer_rows"), self.get_buffer("fewer_columns")
+        images = rows @ images @ columns.T
+        images = images.index_select(2, self.get_buffer("rows_of_tiles"))
+        images = images.index_select(3, self.get_buffer("columns_of_tiles"))
+        down, across = self.tiles
+        cut = images.reshape(-1, self.channels, down, TILE, across, TILE)
+        cut = cut.permute(0, 2, 4, 1, 3, 5).reshape(-1, self.channels, TILE, TILE)
+        scores = self.of_tiles(cut).reshape(-1, down * across)
+        return scores.topk(min(self.highest, down * across), dim=1).values.mean(1)
 
 
 class TiledDeepSAD(Detector):
@@ -179,10 +216,16 @@ class TiledDeepSAD(Detector):
                 "enlarge them, or use DeepSAD on whole images"
             )
         images = to_float(images)
-        if self.reduce_to is None or (shorter := min(height, width)) <= self.reduce_to:
+        size = self._reduced_size((height, width))
+        if size == (height, width):
             return images
-        size = [round(length * self.reduce_to / shorter) for length in (height, width)]
         return F.interpolate(images, size, mode="bilinear", antialias=True)
+
+    def _reduced_size(self, size: tuple[int, int]) -> tuple[int, int]:
+        height, width = size
+        if self.reduce_to is None or (shorter := min(height, width)) <= self.reduce_to:
+            return height, width
+        return round(height * self.reduce_to / shorter), round(width * self.reduce_to / shorter)
 
     def fit(
         self,
@@ -342,6 +385,22 @@ class TiledDeepSAD(Detector):
             "about": {**self.about_, **(about or {})},
         }
         return checkpoints.save(path, tensors, description)
+
+    def export_onnx(self, path: str | Path) -> Path:
+        """Write the detector as an ONNX file that others can run; returns its path.
+
+        One input ``images``, float32 (N, C, H, W) in [0, 1] with any N, and one output ``scores``,
+        (N,): making smaller, cutting, scoring and the mean of the highest tiles are in the graph.
+        It carries no threshold and no heat map. :func:`badsad_lib.detectors.wrap` reads it back.
+
+        Raises
+        ------
+        RuntimeError, FloatingPointError, ImportError
+            As in :meth:`DeepSAD.export_onnx <badsad_lib.deepsad.DeepSAD.export_onnx>`.
+        """
+        self._require_fit("export_onnx")
+        self.deepsad_.require_finite("exported")
+        return checkpoints.save_onnx(path, _Scorer(self), self.shape_)
 
     @classmethod
     def load(cls, path: str | Path, *, device: str | torch.device = "auto") -> Self:

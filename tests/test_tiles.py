@@ -10,7 +10,7 @@ from badsad_lib import detectors, metrics, splits, surfaces
 from badsad_lib.attacks import BadSAD
 from badsad_lib.checkpoints import CheckpointError
 from badsad_lib.deepsad import DeepSAD
-from badsad_lib.tiles import TILE, TiledDeepSAD, corners, cut, load_detector
+from badsad_lib.tiles import TILE, TiledDeepSAD, _Scorer, corners, cut, load_detector
 from badsad_lib.triggers import Patch
 
 SMALL = {"steps": 20, "normal_tiles": 200, "synthetic_tiles": 100, "batch_size": 32}
@@ -214,3 +214,51 @@ def test_it_is_a_detector_like_others(split, hasty):
     assert not detectors.self_check(hasty, split.val_images[:20]).problems
     with pytest.raises(TypeError, match="needs a detector that gives its weights"):
         detectors.require(hasty, detectors.Access.WEIGHTS, "a repair")
+
+
+# --- as ONNX --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("shape", "settings"),
+    [
+        ((1, 64, 64), {}),
+        ((3, 100, 130), {"stride": 16}),
+        ((1, 50, 33), {"highest": 99}),
+        ((1, 90, 40), {"reduce_to": None, "stride": 5}),
+    ],
+)
+def test_as_one_module_it_scores_the_same(shape, settings):
+    images = torch.rand(6, *shape)
+    detector = TiledDeepSAD(**SMALL, **settings).fit(images)
+    with torch.no_grad():
+        scores = _Scorer(detector).eval()(images)
+    np.testing.assert_allclose(scores, detector.decision_function(images), rtol=1e-4)
+
+
+@pytest.mark.slow
+def test_exported_to_onnx_it_scores_the_same(tmp_path):
+    for package in ("onnx", "onnxscript", "onnxruntime"):
+        pytest.importorskip(package)
+    images = torch.rand(12, 3, 100, 130)
+    detector = TiledDeepSAD(**SMALL).fit(images)
+    path = detector.export_onnx(tmp_path / "tiles")
+    assert [one.name for one in tmp_path.iterdir()] == ["tiles.onnx"]
+    wrapped = detectors.wrap(path)
+    assert wrapped.shape_ == (3, 100, 130)
+    for count in (1, 12):
+        np.testing.assert_allclose(
+            wrapped.decision_function(images[:count]),
+            detector.decision_function(images[:count]),
+            rtol=1e-4,
+        )
+
+
+def test_what_is_not_fitted_or_broken_is_not_exported(split, tmp_path):
+    with pytest.raises(RuntimeError, match="before export_onnx"):
+        TiledDeepSAD().export_onnx(tmp_path / "x")
+    broken = TiledDeepSAD(**SMALL).fit(split.train_images)
+    broken.deepsad_.center_ = broken.deepsad_.center_ * torch.nan
+    with pytest.raises(FloatingPointError, match="a broken detector is not exported"):
+        broken.export_onnx(tmp_path / "x")
+    assert not list(tmp_path.iterdir())
