@@ -29,15 +29,16 @@ def test_contrast_wants_large_errors_without_the_trigger():
     assert 0 < far < near
 
 
+@pytest.mark.slow
 def test_an_autoencoder_learns_its_images_and_the_same_seed_the_same_weights():
     images = torch.rand(32, 1, 28, 28, generator=torch.Generator().manual_seed(0)) / 4
     images[:, :, 8:20, 8:20] += 0.7
-    short, long, again = (
-        carry_over.Autoencoder(epochs, batch_size=16).fit(images).decision_function(images).mean()
-        for epochs in (1, 5, 5)
+    short, again, long = (
+        carry_over.Autoencoder(epochs, batch_size=8).fit(images).decision_function(images).mean()
+        for epochs in (1, 1, 10)
     )
-    assert long < 0.9 * short
-    assert long == again
+    assert short == again
+    assert long < 0.7 * short
 
 
 def test_what_is_manipulated_is_another_detector():
