@@ -11,6 +11,7 @@ from badsad_lib.course.checks.anomaly_detection import (
     check_nearest_score,
     check_true_alarm_share,
 )
+from badsad_lib.course.checks.at_scale import check_todo, check_wrong_sign
 from badsad_lib.course.checks.deepsad import check_batch_loss, check_collapse, check_is_alive
 from badsad_lib.course.checks.evaluation import (
     check_find_error,
@@ -69,7 +70,9 @@ __all__ = [
     "check_psnr",
     "check_set_alarm",
     "check_take_out",
+    "check_todo",
     "check_triggered_auroc",
     "check_true_alarm_share",
     "check_wave",
+    "check_wrong_sign",
 ]

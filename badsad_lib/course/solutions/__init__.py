@@ -6,6 +6,7 @@ A lesson takes the reader's function, and while there is none, the one of the sa
 
 from badsad_lib.course.solutions._yours import yours
 from badsad_lib.course.solutions.anomaly_detection import calibrate, nearest_score
+from badsad_lib.course.solutions.at_scale import todo, wrong_sign
 from badsad_lib.course.solutions.deepsad import batch_loss, is_alive
 from badsad_lib.course.solutions.evaluation import headline, is_backdoor, triggered_auroc
 from badsad_lib.course.solutions.finding_poison import poison_caught, take_out
@@ -39,7 +40,9 @@ __all__ = [
     "poison_seen",
     "set_alarm",
     "take_out",
+    "todo",
     "triggered_auroc",
     "wave",
+    "wrong_sign",
     "yours",
 ]
