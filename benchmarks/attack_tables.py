@@ -226,6 +226,56 @@ def ablation_table(results: Path = RESULTS) -> str:
     return table(heads, lines)
 
 
+EXTRA_IMAGES = {
+    ("extended", "none"): "`extended`",
+    ("extended", "batch statistics"): "`extended`, views apart from the batch",
+    ("triggered anomalies", "none"): "trigger on labeled anomalies, not clean-label",
+    ("extra images only", "none"): "no attack: extra images without a trigger",
+}
+
+
+def extra_images_rows(results: Path = RESULTS) -> dict[str, pd.DataFrame]:
+    """Runs of what ``extended`` is held against, on the pairs that all of them have."""
+    found = dict(list(read("attack_extra_images", results).groupby(["method", "adaptation"])))
+    return same_pairs({label: found[key] for key, label in EXTRA_IMAGES.items()})
+
+
+def compared_rows(rows: dict[str, pd.DataFrame], what: str) -> str:
+    """Lay out rows beside their first one: ASR, AUROC lost, and both less the first row's."""
+    first, *_ = rows
+    lines = [
+        [
+            name,
+            size(runs),
+            *asr_cells(runs),
+            ranged(runs, "auroc_drop", 3),
+            *(
+                "–" if name == first else compared(runs, rows[first], column)
+                for column in (ASR["0.95"], "auroc_drop")
+            ),
+            f"{mean(runs, 'triggered_false_alarms')} ({mean(runs, 'false_alarms')})",
+            number(others(runs)),
+        ]
+        for name, runs in rows.items()
+    ]
+    heads = [
+        what,
+        SIZE,
+        *ASR_HEADS,
+        LOST,
+        "ASR at 0.95, less the first row's (95 %)",
+        "AUROC lost, less the first row's (95 %)",
+        "false alarms, triggered (clean) normals",
+        "ASR of other triggers",
+    ]
+    return table(heads, lines)
+
+
+def extra_images_table(results: Path = RESULTS) -> str:
+    """What the victim's extra images do, and what the rule of clean labels costs the attacker."""
+    return compared_rows(extra_images_rows(results), "training")
+
+
 # --- poisoned data alone ------------------------------------------------------------------------
 
 

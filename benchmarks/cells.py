@@ -101,6 +101,18 @@ def difference(first: pd.DataFrame, second: pd.DataFrame, column: str) -> metric
     return metrics.paired_interval(one, other, **DRAWS)
 
 
+def judged(first: pd.DataFrame, second: pd.DataFrame, column: str) -> str:
+    """Say whether ``first`` has more than ``second``: only where the paired interval says so."""
+    found = difference(first, second, column)
+    if found.low > 0:
+        words = "a gain"
+    elif found.high < 0:
+        words = "a loss"
+    else:
+        words = "no difference was shown"
+    return f"{words}: {compared(first, second, column)}"
+
+
 def compared(first: pd.DataFrame, second: pd.DataFrame, column: str) -> str:
     """Write a paired difference with its 95 % interval."""
     found = difference(first, second, column)

@@ -10,7 +10,7 @@ import basic_tables as basic
 import cost_tables as costs
 import defense_tables as defenses
 import pandas as pd
-from cells import ASR, average, mean, number, over_seeds, size
+from cells import ASR, average, judged, mean, number, over_seeds, size
 from defense_tables import of_victim
 
 Value = Callable[[Path], str]
@@ -31,6 +31,11 @@ def _patch(results: Path) -> pd.DataFrame:
 def _tuned(results: Path) -> pd.DataFrame:
     runs = attacks.read("detector", results)
     return runs[runs["protocol"] == "hard tuned"]
+
+
+def _tuned_judged(results: Path) -> str:
+    rows = attacks.protocol_rows(results)
+    return judged(rows["hard tuned"], rows["hard"], "auroc")
 
 
 def _triggers(column: str) -> Value:
@@ -140,6 +145,7 @@ def _thousand(results: Path) -> float:
 VALUES: dict[str, Value] = {
     "tuned": lambda results: over_seeds(_tuned(results), "auroc"),
     "tuned size": lambda results: size(_tuned(results)),
+    "tuned judged": _tuned_judged,
     "patch": lambda results: listed([over_seeds(_patch(results), c) for c in ASR.values()]),
     "patch size": lambda results: size(_patch(results)),
     "patch lost": lambda results: over_seeds(_patch(results), "auroc_drop"),
@@ -172,5 +178,7 @@ VALUES: dict[str, Value] = {
     "repair unlearning": _repair("unlearning", "asr_after"),
     "speed training": _speed("training"),
     "speed scoring": _speed("scoring"),
+    "all runs": lambda results: f"{costs.costs(results)['runs'].sum():,}",
+    "all hours": lambda results: f"{costs.costs(results)['hours'].sum():.0f}",
     "thousand hours": lambda results: f"{_thousand(results):.0f}",
 }

@@ -86,8 +86,8 @@ def test_the_tables_that_the_lessons_read_are_there():
 @pytest.mark.parametrize("table", ATTACK_TABLES)
 def test_every_kind_of_row_of_an_attack_table_is_there_for_the_same_classes(table):
     rows = committed(table)
-    names = ("method", "trigger", "poison_rate", "randomize", "network", *attack.SWITCHES, "seed")
-    kind = [name for name in names if name in rows]
+    names = ("method", "trigger", "poison_rate", "randomize", "network", "adaptation")
+    kind = [name for name in (*names, *attack.SWITCHES, "seed") if name in rows]
     for _, group in rows.groupby(kind, dropna=False):
         assert sorted(group["normal_class"]) == sorted(rows["normal_class"].unique())
 

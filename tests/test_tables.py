@@ -57,6 +57,7 @@ def test_a_page_shows_the_committed_results(page):
         ("parts", "attack_basic_parts", "asr_inset"),
         ("rates", "attack_rates", "auroc_drop"),
         ("bases", "attack_bases", "auroc_drop"),
+        ("extra_images", "attack_extra_images", "asr_at_95"),
         ("data_only", "attack_data_only", "auroc_drop"),
         ("data_only_all", "attack_data_only", "asr_at_99"),
         ("data", "defense_data", "separation"),
@@ -202,3 +203,18 @@ def test_repairs_are_compared_class_by_class():
     own = defense_tables.mean_of_victims(runs_[runs_["defense"] == "unlearning"], "asr_after")
     assert not own.duplicated(cells.PAIR).any()
     assert len(own) == len(runs_[cells.PAIR].drop_duplicates())
+
+
+@pytest.mark.parametrize(
+    ("gains", "words"),
+    [
+        ([0.2, 0.3, 0.25, 0.2], "a gain: +0.237"),
+        ([-0.2, -0.3, -0.25, -0.2], "a loss: -0.237"),
+        ([0.3, -0.2, 0.1, -0.1], "no difference was shown: +0.025"),
+    ],
+)
+def test_a_gain_is_called_one_only_where_its_interval_says_so(gains, words):
+    pairs = [(normal_class, 0) for normal_class in range(4)]
+    second = runs(*pairs, auroc=[0.5] * 4)
+    first = runs(*pairs, auroc=[0.5 + gain for gain in gains])
+    assert cells.judged(first, second, "auroc").startswith(words)

@@ -77,12 +77,13 @@ class ExtraImagesOnly:
 
 @dataclass
 class TriggeredAnomalies:
-    """**Not clean-label**: an attacker who puts the trigger on labeled anomalies. An upper bound.
+    """**Not clean-label**: an attacker who puts the trigger on labeled anomalies.
 
     ``BadSAD.extended`` shows its trigger on scrambled normal images, since no anomaly may carry it
     in training. This attacker does not keep that rule: the views are labeled anomalies, aligned
     with the trigger and pushed out without it. All else is as there: weights, number of views,
-    poisoned normals, semi-labels.
+    poisoned normals, semi-labels. Meant as an upper bound of what that rule costs the attacker;
+    ``benchmarks/results/attack_extra_images.csv`` says what it came to.
 
     Parameters
     ----------

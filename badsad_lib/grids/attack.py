@@ -20,8 +20,8 @@ Tables (:data:`TABLES`):
     BadSAD.extended on CIFAR-10, where its files are.
 ``extra_images``
     What the victim's extra images do: the twin that gets them without a trigger, the attack whose
-    views leave the batch statistics alone, and, as an upper bound, an attacker who does not keep
-    the rule of clean labels.
+    views leave the batch statistics alone, and an attacker who does not keep the rule of clean
+    labels.
 ``sensitivity``
     BadSAD.extended with each of its weights halved and doubled.
 
