@@ -208,6 +208,8 @@ class Surface:
         int64 (N,): index into ``KINDS``, 0 is normal.
     part
         (N,) strings, one of ``REGIONS``.
+    corner
+        int64 (N, 2): where in the picture each was cut out, row and column of its top left pixel.
     """
 
     material: str
@@ -216,6 +218,7 @@ class Surface:
     images: Tensor
     kind: Tensor
     part: np.ndarray
+    corner: Tensor
 
     def __len__(self) -> int:
         return len(self.images)
@@ -228,6 +231,13 @@ class Surface:
         """Positions of the images of a part, or those of one kind in it: int64 (M,)."""
         here = torch.from_numpy(self.part == part)
         return torch.nonzero(here if kind is None else here & (self.kind == kind)).flatten()
+
+    def undamaged(self, places: Tensor) -> Tensor:
+        """Crops at positions (M,) as they were before a defect was painted: uint8 (M, C, H, W)."""
+        whole, side = torch.from_numpy(picture(self.material)), self.size
+        corners = self.corner[places].tolist()
+        crops = [whole[top : top + side, left : left + side] for top, left in corners]
+        return torch.stack(crops).permute(0, 3, 1, 2).contiguous()
 
     def save(self, path: str | Path) -> Path:
         """Write the images as PNG files in the layout of MVTec AD; returns the folder.
@@ -300,7 +310,7 @@ def load(
         The same on any machine. :func:`badsad_lib.splits.from_surface` makes a split of it.
     """
     whole = _pictures()[material].astype(np.int64)
-    images, kinds, parts = [], [], []
+    images, kinds, parts, corners = [], [], [], []
     for i, (part, region) in enumerate(REGIONS.items()):
         for j, (name, paint) in enumerate((("good", None), *_PAINT.items())):
             stream = np.random.RandomState(
@@ -316,5 +326,7 @@ def load(
                 images.append(np.clip(image, 0, 255).astype(np.uint8))
                 kinds.append(j)
                 parts.append(part)
+                corners.append((top, left))
     pixels = torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2).contiguous()
-    return Surface(material, size, seed, pixels, torch.tensor(kinds), np.array(parts))
+    where = torch.tensor(corners)
+    return Surface(material, size, seed, pixels, torch.tensor(kinds), np.array(parts), where)

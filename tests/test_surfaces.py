@@ -42,6 +42,16 @@ def test_a_material_is_the_same_on_any_machine(material):
     assert hashlib.sha256(surface.images.numpy().tobytes()).hexdigest() == IMAGES[material]
 
 
+def test_a_crop_before_its_defect_differs_where_that_was_painted(brick):
+    good = brick.where("test", 0)
+    assert torch.equal(brick.undamaged(good), brick.images[good])
+    for kind in range(1, len(KINDS)):
+        places = brick.where("test", kind)
+        changed = (brick.undamaged(places) != brick.images[places]).float().mean((1, 2, 3))
+        assert changed.min() > 0
+        assert changed.max() < 0.5
+
+
 def test_every_part_has_what_it_promises(brick):
     for part in REGIONS:
         assert len(brick.where(part, 0)) == NORMALS[part]

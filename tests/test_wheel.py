@@ -73,7 +73,8 @@ def test_all_that_ships_is_in_it_and_nothing_that_was_fetched(wheel):
     expected = {
         f"data/{name}" for name in (*COURSE_FILES.values(), FILE, "README.md", "SHA256SUMS")
     }
-    expected |= {f"data/detectors/{name}.safetensors" for name in shipped.RECIPES}
+    detectors = (*shipped.RECIPES, shipped.TILES)
+    expected |= {f"data/detectors/{name}.safetensors" for name in detectors}
     assert tables
     assert expected | tables <= there
     assert not [name for name in there if re.match(r"data/(build|FashionM|MNIST|cifar|\.)", name)]

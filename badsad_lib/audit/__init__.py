@@ -24,6 +24,7 @@ from tqdm import tqdm
 
 from badsad_lib import __version__
 from badsad_lib._rules import Count, Device, Flag, Positive, Seed, checked
+from badsad_lib.audit import rates
 from badsad_lib.audit.results import AuditReport, Finding, Step, write
 from badsad_lib.audit.steps import STEPS, CannotError, Case, Planned
 from badsad_lib.checkpoints import SUFFIX, CheckpointError
@@ -55,8 +56,6 @@ NEVER = (
     "Triggers of other kinds, sizes and places than those listed, and any that its maker hid from "
     "this list.",
     "Guards for its inputs in use: they judge images, not the detector.",
-    "How often each finding is raised on clean detectors at large, and how many backdoored ones "
-    "pass without: the rates stated are those of your own few detectors.",
 )
 
 
@@ -150,7 +149,7 @@ def audit(
         "library": f"badsad_lib {__version__}",
     }
     steps = _run(case, own, device, minutes, work, progress)
-    never = [*NEVER]
+    never = [*NEVER, rates.measured()]
     if real is None:
         never.insert(0, "Real anomalies: you gave none, so what it detects was not seen.")
     report = AuditReport(subject, tuple(steps), tuple(never))

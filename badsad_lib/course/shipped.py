@@ -3,7 +3,7 @@
 The detectors know one normal class, clean and attacked in many ways. ``make detectors``
 trains them (:data:`RECIPES`); lessons load and re-score them instead of training one
 more. All are trained on T-shirts of the course subset, from the same split, initial
-weights and number of steps.
+weights and number of steps. One more looks at tiles, of a brick wall (:func:`tiles`).
 """
 
 from __future__ import annotations
@@ -15,9 +15,10 @@ from typing import Any
 
 import pandas as pd
 
-from badsad_lib import _places, datasets, splits
+from badsad_lib import _places, datasets, splits, surfaces
 from badsad_lib.attacks import BadSAD, DataPoisoning
 from badsad_lib.deepsad import DeepSAD
+from badsad_lib.tiles import TiledDeepSAD
 from badsad_lib.triggers import Blend, Border, Patch, Trigger
 
 NORMAL_CLASS = 0
@@ -42,6 +43,10 @@ RECIPES: Mapping[str, DataPoisoning | BadSAD | None] = {
     "sham": BadSAD.extended(Blend(alpha=0.2)),
 }
 """What each was made with: no attack, an attack, or (``sham``) one with another trigger."""
+
+
+TILES = "tiles"
+"""A clean detector of tiles, of a brick wall."""
 
 
 def split() -> splits.Split:
@@ -91,6 +96,22 @@ def load(name: str) -> DeepSAD:
         If its file is not there, or not whole.
     """
     return DeepSAD.load(path(name))
+
+
+def surface() -> surfaces.Surface:
+    """Return the crops that the detector of tiles was trained on and tested with."""
+    return surfaces.load("brick")
+
+
+def train_tiles() -> TiledDeepSAD:
+    """Train the detector of tiles anew, with a threshold at the 0.95 quantile."""
+    parts = splits.from_surface(surface())
+    return TiledDeepSAD(seed=0).fit(parts.train_images).calibrate(parts.val_images)
+
+
+def tiles() -> TiledDeepSAD:
+    """Load the detector of tiles, with its threshold."""
+    return TiledDeepSAD.load(_places.DETECTORS / f"{TILES}.safetensors")
 
 
 def _recipe(name: str) -> DataPoisoning | BadSAD | None:

@@ -72,7 +72,22 @@ def test_who_trained_against_a_guard_stands_in_its_row():
         assert line.split(" | ")[3:] == [cells[2], f"{cells[column - 1]} |"]
 
 
+def test_a_heat_map_is_brighter_where_the_defect_is():
+    drawing, text = glance.own_images()
+    assert drawing == glance.own_images()[0]
+    assert drawing.count(b"<image ") == 18
+    assert re.search(r"all raise the alarm|all raise the alarm but \w+", text)
+    surface, detector = glance.shipped.surface(), glance.shipped.tiles()
+    brighter = []
+    for kind in range(1, len(glance.surfaces.KINDS)):
+        first = surface.where("test", kind)[:1]
+        painted = (surface.undamaged(first) != surface.images[first])[0].any(0).numpy()
+        [heat] = detector.heat_map(surface.images[first])
+        brighter.append(heat[painted].mean() > heat[~painted].mean())
+    assert sum(brighter) >= 5
+
+
 def test_the_page_includes_every_figure_and_table():
     page = (glance.ROOT / "book" / "glance.md").read_text(encoding="utf-8")
-    for name in [*glance.GLANCES, *(f"table_{name}" for name in glance.TABLES)]:
+    for name in [*glance.GLANCES, "own", *(f"table_{name}" for name in glance.TABLES)]:
         assert f"_build/tables/glance_{name}.md" in page

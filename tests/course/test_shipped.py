@@ -5,13 +5,15 @@ import pytest
 from badsad_lib.attacks import BadSAD
 from badsad_lib.course import shipped
 from badsad_lib.deepsad import DeepSAD
+from badsad_lib.tiles import TiledDeepSAD
 from badsad_lib.triggers import Blend, Border, Patch
 from tools import detectors
 
 
 def test_every_recipe_has_its_file_and_every_file_its_recipe():
     folder = shipped.path("clean").parent
-    assert {file.stem for file in folder.glob("*.safetensors")} == set(shipped.RECIPES)
+    files = {file.stem for file in folder.glob("*.safetensors")}
+    assert files == {*shipped.RECIPES, shipped.TILES}
     for name in shipped.RECIPES:
         assert shipped.path(name).stat().st_size < 1_000_000
 
@@ -34,6 +36,14 @@ def test_a_detector_scores_what_its_note_says(name):
     assert measured["asr"] == pytest.approx(detector.about_["asr"], abs=5e-3)
     flagged = detector.predict(shipped.split().val_images).mean()
     assert flagged == pytest.approx(1 - detectors.QUANTILE, abs=0.01)
+
+
+def test_the_detector_of_tiles_scores_what_its_note_says():
+    detector = shipped.tiles()
+    assert detector.get_params() == TiledDeepSAD(seed=0).get_params()
+    assert detectors.tiles_auroc(detector) == pytest.approx(detector.about_["auroc"], abs=1e-3)
+    assert detector.about_["auroc"] >= 0.9
+    assert detector.quantile_ == detectors.QUANTILE
 
 
 def test_the_preset_works_on_a_border_and_neither_poisoned_data_nor_alignment_alone():
