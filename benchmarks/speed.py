@@ -7,9 +7,11 @@ The plain loop is what most people write first: a ``DataLoader`` with batches of
 reference's order, contiguous memory, the same optimizer. Every measurement runs
 in a process of its own, the two in turn, and the best of the repeats counts.
 
-The floor is the arithmetic alone: the network's floating-point operations (as
-torch's own counter finds them) at the rate of a large matrix product on this
-machine. Absolute figures belong to the machine; the ratios travel better.
+The floor is the arithmetic alone: each layer that multiplies by itself, in the
+fastest of the memory layouts and sizes of batch that were tried. (The rate of a large
+matrix product is none: there are processors on which convolutions run faster.) What lies
+between is all the rest: normalization, activation, pooling, the optimizer, moving data.
+Absolute figures belong to the machine; the ratios travel better.
 """
 
 from __future__ import annotations
@@ -29,10 +31,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.data import DataLoader, Dataset
-from torch.utils.flop_counter import FlopCounterMode
 
 from badsad_lib import DeepSAD, datasets, splits
-from badsad_lib.deepsad import anomaly_score, deep_sad_loss
+from badsad_lib.deepsad import SCORING_BATCH, anomaly_score, deep_sad_loss
 from badsad_lib.experiments import device_in_words, versions_in_words
 from badsad_lib.networks import Encoder, make_decoder, make_encoder
 
@@ -149,21 +150,51 @@ def measure(who: str, stage: str, threads: int) -> None:
 
 
 def floor(stage: str) -> float:
-    """Return images per second if nothing but the multiplications took time."""
+    """Return images per second if the layers that multiply took all the time, at their fastest.
+
+    Each convolution and each linear layer runs by itself, forward and in training backward, in
+    both memory layouts and in two sizes of batch, and the fastest of these counts for it.
+    """
     encoder, decoder = make_encoder("fashion_mnist"), make_decoder("fashion_mnist")
-    x = torch.rand(128, 1, 28, 28)
-    with FlopCounterMode(display=False) as counter:
-        out = decoder(encoder(x)) if stage == "pretraining" else encoder(x)
-        if stage != "scoring":
-            out.square().mean().backward()
-    a = torch.rand(1024, 1024)
-    a @ a
+    network = nn.Sequential(encoder, decoder) if stage == "pretraining" else encoder
+    shapes: dict[nn.Module, torch.Size] = {}
+
+    def note(layer: nn.Module, given: tuple[Tensor, ...], _: Tensor) -> None:
+        shapes[layer] = given[0].shape[1:]
+
+    for layer in network.modules():
+        if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d | nn.Linear):
+            layer.register_forward_hook(note)
+    network(torch.rand(2, 1, 28, 28))
+    first = next(iter(shapes))  # nobody asks for the gradient of the images
+    return 1 / sum(
+        min(
+            seconds_of(layer, torch.rand(size, *shape), layout, stage, layer is not first) / size
+            for size in (128, SCORING_BATCH)
+            for layout in (torch.contiguous_format, torch.channels_last)
+            if len(shape) == 3 or layout is torch.contiguous_format
+        )
+        for layer, shape in shapes.items()
+    )
+
+
+def seconds_of(
+    layer: nn.Module, x: Tensor, layout: torch.memory_format, stage: str, inner: bool
+) -> float:
+    """Return the seconds that a layer takes on a batch, the best of twenty."""
+    layer = layer.to(memory_format=layout)
+    x = x.contiguous(memory_format=layout).requires_grad_(inner and stage != "scoring")
+    gradient = torch.ones_like(layer(x))
     best = float("inf")
     for _ in range(20):
         start = time.perf_counter()
-        a @ a
+        if stage == "scoring":
+            with torch.inference_mode():
+                layer(x)
+        else:
+            layer(x).backward(gradient)
         best = min(best, time.perf_counter() - start)
-    return 128 * (2 * 1024**3 / best) / counter.get_total_flops()
+    return best
 
 
 def rows(threads: int, repeats: int) -> Iterator[dict[str, float | str]]:

@@ -9,6 +9,7 @@ import sys
 
 import pandas as pd
 import pytest
+import torch
 
 from badsad_lib import datasets
 from badsad_lib.attacks import BadSAD
@@ -296,3 +297,21 @@ def test_every_part_of_the_attack_is_needed_for_every_seed(measured):
     for part in ("alignment", "concentration", "randomization"):
         assert asr.max()[f"extended - {part}"] <= 0.5
     assert asr.max()["clean"] <= 0.03
+
+
+# --- speed ---------------------------------------------------------------------------------------
+
+
+def test_the_floor_of_speed_is_the_sum_of_the_layers_each_at_its_fastest(monkeypatch):
+    speed = script("speed")
+    asked = []
+
+    def seconds_of(layer, x, layout, stage, inner):
+        asked.append((layer, len(x), layout, inner))
+        return len(x) / 1000 * (1 if layout is torch.contiguous_format else 2)
+
+    monkeypatch.setattr(speed, "seconds_of", seconds_of)
+    assert speed.floor("scoring") == pytest.approx(1000 / 4)  # three convolutions and the head
+    assert len({layer for layer, *_ in asked}) == 4
+    assert {size for _, size, *_ in asked} == {128, speed.SCORING_BATCH}
+    assert len({layer for layer, *_, inner in asked if not inner}) == 1
