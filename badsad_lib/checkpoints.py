@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -109,19 +110,21 @@ def save_onnx(path: str | Path, module: nn.Module, shape: tuple[int, int, int]) 
     except ImportError as error:
         raise ImportError(
             "onnx and onnxscript are needed to write an ONNX file: pip install "
-            "'badsad-lib[audit]', in a clone pip install onnx onnxscript onnxruntime"
+            "'badsad-lib[audit]', in a clone pip install -r requirements.txt"
         ) from error
     path.parent.mkdir(parents=True, exist_ok=True)
-    # A batch of two: of one, the exporter would take N for a constant.
-    program = torch.onnx.export(
-        module.eval(),
-        (torch.zeros(2, *shape),),
-        input_names=["images"],
-        output_names=["scores"],
-        dynamic_shapes=({0: torch.export.Dim("n")},),
-        dynamo=True,
-        verbose=False,
-    )
+    # What torch has to say about parts of its own exporter is not for the reader.
+    with warnings.catch_warnings(action="ignore"):
+        # A batch of two: of one, the exporter would take N for a constant.
+        program = torch.onnx.export(
+            module.eval(),
+            (torch.zeros(2, *shape),),
+            input_names=["images"],
+            output_names=["scores"],
+            dynamic_shapes=({0: torch.export.Dim("n")},),
+            dynamo=True,
+            verbose=False,
+        )
     assert program is not None  # no path was given
     partial = path.with_name(f".{path.name}.{uuid4().hex}.partial")
     try:

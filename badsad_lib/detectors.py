@@ -326,6 +326,8 @@ class _Onnx(_Model):
         self.dtype = kinds[self.input.type]
         fixed = [side if isinstance(side, int) else None for side in self.input.shape]
         self.batch, self.flat = fixed[0], len(fixed) == 2
+        if self.flat:
+            self.features = fixed[1]
         if not self.flat and None not in fixed[1:]:
             self.shape = (int(fixed[1] or 0), int(fixed[2] or 0), int(fixed[3] or 0))
 
@@ -385,7 +387,7 @@ def _package(name: str, why: str) -> Any:
     except ImportError as error:
         raise ImportError(
             f"{name} is needed {why}: pip install 'badsad-lib[audit]', in a clone "
-            "pip install onnx onnxscript onnxruntime"
+            "pip install -r requirements.txt"
         ) from error
 
 

@@ -6,6 +6,7 @@ import csv
 import hashlib
 import importlib.util
 import sys
+from types import SimpleNamespace
 
 import pandas as pd
 import pytest
@@ -315,3 +316,19 @@ def test_the_floor_of_speed_is_the_sum_of_the_layers_each_at_its_fastest(monkeyp
     assert len({layer for layer, *_ in asked}) == 4
     assert {size for _, size, *_ in asked} == {128, speed.SCORING_BATCH}
     assert len({layer for layer, *_, inner in asked if not inner}) == 1
+
+
+def test_an_audit_is_timed_step_by_step(monkeypatch):
+    import badsad_lib.audit
+    from badsad_lib.audit import steps
+    from badsad_lib.detectors import wrap
+    from tests.audit.test_audit import OWN, brightness, normals, odd
+
+    few = [one for one in steps.STEPS if one.name in ("alive", "detects")]
+    monkeypatch.setattr(badsad_lib.audit, "STEPS", few)
+    monkeypatch.setattr(badsad_lib.audit, "_own_detectors", lambda *_: OWN)
+    split = SimpleNamespace(trusted_images=normals(), trusted_anomalies=odd())
+    times = script("audit_speed").measure(wrap(brightness), split)
+    assert list(times) == ["alive", "own detectors", "detects", "all"]
+    assert all(clock >= 0 for _, clock in times.values())
+    assert badsad_lib.audit.STEPS is few  # put back

@@ -311,6 +311,21 @@ def test_scikit_learn_on_flattened_pixels_gets_the_size_it_was_fitted_on(tmp_pat
         assert _images_for(wrap(model), Args) == (shape[1:], color)
 
 
+def test_flattened_pixels_of_an_onnx_file_tell_its_size(tmp_path):
+    from badsad_lib._commands.audit import _images_for
+    from tests.test_detectors import onnx_model
+
+    class Args:
+        size, color = None, "auto"
+
+    wrapped = wrap(onnx_model(tmp_path / "x.onnx", shape=(400,)))
+    assert _images_for(wrapped, Args) == ((20, 20), "gray")
+    images = noise((5, 1, 20, 20))
+    np.testing.assert_allclose(
+        wrapped.decision_function(images), images.mean((1, 2, 3)) + 0.5, rtol=1e-5
+    )
+
+
 def test_data_looks_at_a_folder(photographs, tmp_path, capsys):
     picture(photographs / "good" / "wide.png", size=(16, 40))
     (photographs / "good" / "x.txt").write_text("")
