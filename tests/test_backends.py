@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -15,7 +16,7 @@ import pandas as pd
 import pytest
 
 import badsad_lib
-from badsad_lib.experiments import backend
+from badsad_lib.experiments import backend, run_grid
 from badsad_lib.grids import attack, registry
 from badsad_lib.grids.registry import Grid
 
@@ -118,6 +119,82 @@ def test_dask_workers_elsewhere_may_join_late_and_be_killed(here, tmp_path):
         assert len(workers) == 2
     pd.testing.assert_frame_equal(there, here, check_exact=True)
     assert len(path.read_text().splitlines()) == len(CLASSES) + 1
+
+
+def square(settings: dict) -> dict:
+    time.sleep(settings["wait"])
+    return {"y": settings["x"] ** 2, "pid": os.getpid()}
+
+
+def once_joined(settings: dict) -> dict:
+    while not Path(settings["flag"]).exists():
+        time.sleep(0.05)
+    return square(settings)
+
+
+@pytest.mark.slow
+def test_a_single_worker_does_the_work_and_one_that_joins_gets_some(tmp_path):
+    distributed = pytest.importorskip("distributed", reason="Dask is not installed")
+    flag = tmp_path / "joined"
+    runs = [{"x": x, "wait": 0.2, "flag": str(flag)} for x in range(10)]
+    with distributed.LocalCluster(
+        n_workers=1, threads_per_worker=1, dashboard_address=None
+    ) as cluster:
+
+        def join() -> None:
+            cluster.scale(2)
+            while len(cluster.scheduler.workers) < 2:
+                time.sleep(0.05)
+            flag.touch()
+
+        with backend("dask", scheduler=cluster.scheduler_address) as n_jobs:
+            threading.Thread(target=join, daemon=True).start()
+            rows = run_grid(once_joined, runs, tmp_path / "table.csv", n_jobs=n_jobs)
+    assert rows["y"].tolist() == [x**2 for x in range(10)]
+    assert os.getpid() not in set(rows["pid"])
+    assert rows["pid"].nunique() == 2
+
+
+@pytest.mark.slow
+def test_when_the_scheduler_is_killed_the_rows_so_far_are_there_and_the_grid_goes_on(tmp_path):
+    pytest.importorskip("distributed", reason="Dask is not installed")
+    runs = [{"x": x, "wait": 1.0} for x in range(6)]
+    path, file = tmp_path / "table.csv", tmp_path / "scheduler.json"
+    here = {"cwd": tmp_path, "env": {**os.environ, "OMP_NUM_THREADS": "1"}}
+    start = [sys.executable, "-m"]
+    common = ["--scheduler-file", str(file)]
+    scheduler = subprocess.Popen(
+        [*start, "distributed.cli.dask_scheduler", *common, "--port", "0", "--no-dashboard"], **here
+    )
+    while not file.exists():
+        time.sleep(0.1)
+    worker = subprocess.Popen(
+        [*start, "distributed.cli.dask_worker", *common, "--nthreads", "1", "--no-nanny"], **here
+    )
+
+    def kill() -> None:
+        while not path.exists() or len(path.read_text().splitlines()) < 2:
+            time.sleep(0.05)
+        scheduler.kill()
+
+    killer = threading.Thread(target=kill, daemon=True)
+    try:
+        address = json.loads(file.read_text())["address"]
+        with backend("dask", scheduler=address) as n_jobs:
+            killer.start()
+            with pytest.raises(ConnectionError, match=r"scheduler is gone.* call again"):
+                run_grid(square, runs, path, n_jobs=n_jobs, progress=False)
+        done = len(path.read_text().splitlines()) - 1
+        assert 1 <= done < 6
+        before = path.read_text().splitlines()[1:]
+        again = run_grid(square, runs, path, n_jobs=1, progress=False)
+        assert again["y"].tolist() == [x**2 for x in range(6)]
+        assert set(before) <= set(path.read_text().splitlines())
+        assert worker.wait(timeout=60) is not None  # it ends by itself
+    finally:
+        for process in (scheduler, worker):
+            process.kill()
+            process.wait()
 
 
 def test_what_no_backend_takes_is_refused_at_the_door(monkeypatch):

@@ -22,6 +22,9 @@ from badsad_lib.experiments.workers import Run, end_with, execute
 def _as_they_finish(calls: Iterable[Any], workers: int) -> Iterator[tuple[str, Row | None, str]]:
     """Hand out what the calls return, each as soon as the backend lets us have it."""
     backend, _ = joblib.parallel.get_active_backend()
+    if (client := getattr(backend, "client", None)) is not None:
+        yield from _from_dask(client, calls)
+        return
     options: dict[str, Any] = {"batch_size": 1}  # a finished run must not wait for others
     if isinstance(backend, joblib.parallel.LokyBackend):
         options |= {"initializer": end_with, "initargs": (os.getpid(),)}
@@ -34,6 +37,33 @@ def _as_they_finish(calls: Iterable[Any], workers: int) -> Iterator[tuple[str, R
     parallel = joblib.Parallel(workers, **options)
     while some := list(islice(pending, workers)):
         yield from parallel(some)
+
+
+def _from_dask(client: Any, calls: Iterable[Any]) -> Iterator[tuple[str, Row | None, str]]:
+    """Hand all calls to the scheduler, so that workers that join later get some of them.
+
+    Not through joblib: it counts the workers once, has a single one wait while the client works,
+    and gives results at the end only.
+    """
+    from distributed import as_completed
+
+    futures = {
+        client.submit(function, *arguments, pure=False): arguments[1]  # the key of the run
+        for function, arguments, _ in calls
+    }
+    try:
+        for future in as_completed(futures):
+            if future.status == "finished":
+                yield future.result()
+            elif future.status == "error":  # no run's own, which comes as a result: a worker's
+                yield futures[future], None, f"the worker failed: {future.exception()}"
+            else:
+                raise ConnectionError(
+                    "the Dask scheduler is gone, and the runs that it had; those that had ended "
+                    "are in the table. Start a scheduler and call again"
+                )
+    finally:
+        client.cancel(list(futures))
 
 
 def run_grid(
@@ -85,6 +115,7 @@ def run_grid(
     if reserved:
         raise ValueError(f"settings must not be named {reserved}: the table needs these names")
     workers = joblib.effective_n_jobs(-1 if n_jobs is None else n_jobs)
+    elsewhere = hasattr(joblib.parallel.get_active_backend()[0], "client")  # of Dask
     failures = []
     with tables.only_writer(path):
         columns = ["run"]
@@ -97,7 +128,7 @@ def run_grid(
             tables.rewrite(path, tables.as_text(columns, rows.values()))
         todo = [key for key in grid if key not in rows]
         calls = (
-            joblib.delayed(execute)(function, key, grid[key], os.getpid(), workers > 1)
+            joblib.delayed(execute)(function, key, grid[key], os.getpid(), elsewhere or workers > 1)
             for key in todo
         )
         for key, result, trouble in tqdm(
