@@ -276,6 +276,23 @@ def extra_images_table(results: Path = RESULTS) -> str:
     return compared_rows(extra_images_rows(results), "training")
 
 
+def carry_over_table(results: Path = RESULTS) -> str:
+    """Detectors of another make as victims of what corresponds to ``extended``."""
+    lines = [
+        [
+            str(detector),
+            size(runs),
+            ranged(runs, "clean_auroc"),
+            *asr_cells(runs),
+            ranged(runs, "auroc_drop", 3),
+            *control_cells(runs),
+        ]
+        for detector, runs in read("carry_over", results).groupby("detector", sort=False)
+    ]
+    heads = ["detector", SIZE, "AUROC, clean twin (classes)", *ASR_HEADS, LOST, *CONTROL_HEADS]
+    return table(heads, lines)
+
+
 # --- poisoned data alone ------------------------------------------------------------------------
 
 

@@ -39,6 +39,7 @@ TABLES: dict[str, Callable[[Path], str]] = {
     "bases": basic.bases_table,
     "other_data": attacks.other_data_table,
     "ablation": attacks.ablation_table,
+    "carry_over": attacks.carry_over_table,
     "extra_images": attacks.extra_images_table,
     "data_only": attacks.data_only_table,
     "data_only_all": attacks.data_only_all_table,

@@ -57,6 +57,7 @@ def test_a_page_shows_the_committed_results(page):
         ("parts", "attack_basic_parts", "asr_inset"),
         ("rates", "attack_rates", "auroc_drop"),
         ("bases", "attack_bases", "auroc_drop"),
+        ("carry_over", "carry_over", "asr_at_95"),
         ("extra_images", "attack_extra_images", "asr_at_95"),
         ("data_only", "attack_data_only", "auroc_drop"),
         ("data_only_all", "attack_data_only", "asr_at_99"),
