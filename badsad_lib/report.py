@@ -173,8 +173,8 @@ def control_triggers(trigger: Trigger) -> dict[str, Trigger]:
     run along rows). ``noise`` and ``rings``: another pattern that changes each
     image by as much in the L2 norm. For a border also ``inset``, the same frame just
     inside of it, and ``apart``, the first one further in of which no pixel falls into a
-    2x2 cell of pooling together with the trigger's: what lies closer, a network that
-    pools by two sees half as the trigger itself.
+    2x2 cell of pooling together with the trigger's: to a network that pools by two, what
+    lies closer may be half the trigger itself. (A reading of the tables, not shown by them.)
     """
     others: dict[str, Trigger] = {
         "turned": _turned(trigger),

@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pandas as pd
-from cells import ASR, PAIR, RESULTS, ranged, size, table
+from cells import ASR, PAIR, RESULTS, number, ranged, size, table
 
-from badsad_lib.grids import buyer, repair
+from badsad_lib.grids import buyer, inspection, repair
 
 # What is delivered, as the grid names it.
 DELIVERED = {
@@ -71,4 +71,90 @@ def buyer_table(results: Path = RESULTS) -> str:
         *(f"ASR at {quantile}" for quantile in ASR),
         "of it above clean twin and own, at 0.99",
     ]
+    return table(heads, lines)
+
+
+# --- inspections ----------------------------------------------------------------------------------
+
+# What is inspected, as the grid names it: method, data, trigger, adaptation.
+INSPECTED = {
+    "clean": ("clean", "fashion_mnist", "border", "none"),
+    "clean, digits": ("clean", "mnist", "border", "none"),
+    "clean, mirrored and shifted copies": ("clean, augmented", "fashion_mnist", "border", "none"),
+    "clean, more labels": ("clean, more labels", "fashion_mnist", "border", "none"),
+    "clean, a tenth of unnoticed anomalies": ("clean, polluted", "fashion_mnist", "border", "none"),
+    "basic, border": ("basic", "fashion_mnist", "border", "none"),
+    "patch": ("extended", "fashion_mnist", "patch", "none"),
+    "blend": ("extended", "fashion_mnist", "blend", "none"),
+    "border": ("extended", "fashion_mnist", "border", "none"),
+    "sinusoid": ("extended", "fashion_mnist", "sinusoid", "none"),
+    "learned": ("extended", "fashion_mnist", "universal", "none"),
+    "warp": ("extended", "fashion_mnist", "warp", "none"),
+    "patch, knows the search": ("extended", "fashion_mnist", "patch", "search"),
+    "border, knows the relative search": ("extended", "fashion_mnist", "border", "relative search"),
+    "patch, knows the variances": ("extended", "fashion_mnist", "patch", "batch statistics"),
+    "border, knows the inspections": ("extended", "fashion_mnist", "border", "inspections"),
+    "blend 0.3, knows the inspections": ("extended", "fashion_mnist", "blend 0.3", "inspections"),
+    "border, knows shrink and perturb": (
+        "extended",
+        "fashion_mnist",
+        "border",
+        "shrink and perturb",
+    ),
+    "border, knows the high rate": ("extended", "fashion_mnist", "border", "high learning rate"),
+    "patch, knows fine-tuning": ("extended", "fashion_mnist", "patch", "learning rate"),
+    "learned, knows the second opinion": (
+        "extended",
+        "fashion_mnist",
+        "universal 32/255",
+        "second opinion",
+    ),
+}
+KIND = ["method", "data", "trigger", "adaptation"]
+ALL_CLEAN = "all clean ones"
+STATISTICS = inspection.STATISTICS
+
+
+def verdicts(results: Path = RESULTS) -> pd.DataFrame:
+    """What each statistic is worth against each kind, see :func:`inspection.judged`."""
+    return inspection.judged(pd.read_csv(results / "inspection.csv"))
+
+
+def false_alarms(found: pd.DataFrame, statistic: str) -> tuple[float, float, float, int]:
+    """Share of all clean detectors that a statistic flags, its interval, and their number."""
+    clean = found[(found["statistic"] == statistic) & found["method"].str.startswith("clean")]
+    of = int(clean["n"].sum())
+    hits = round(float((clean["flagged"] * clean["n"]).sum()))
+    return (hits / of, *inspection.wilson(hits, of), of)
+
+
+def _flagged(share: float, low: float, high: float) -> str:
+    return f"{number(share, 2)} ({number(low, 2)} to {number(high, 2)})"
+
+
+def inspection_table(results: Path = RESULTS) -> str:
+    """AUROC of each statistic, and the share flagged at a promised 5 % with its interval."""
+    found = verdicts(results)
+    by_kind = found.set_index([*KIND, "statistic"])
+    lines = []
+    for name, key in INSPECTED.items():
+        here = [by_kind.loc[(*key, s)] if (*key, s) in by_kind.index else None for s in STATISTICS]
+        if any(one is not None for one in here):
+            counts = {f"{one['n']:.0f}" for one in here if one is not None}
+            cells = [name, " / ".join(sorted(counts, key=int))]
+            for one in here:
+                area = "–" if one is None or pd.isna(one["auroc"]) else number(one["auroc"])
+                flags = "–" if one is None else _flagged(one["flagged"], one["low"], one["high"])
+                cells += [area, flags]
+            lines.append(cells)
+    pooled = [false_alarms(found, s) for s in STATISTICS]
+    of = sorted({count for *_, count in pooled})
+    line = [ALL_CLEAN, " / ".join(map(str, of))]
+    for share, low, high, _ in pooled:
+        line += ["–", _flagged(share, low, high)]
+    clean_kinds = sum(line[0].startswith("clean") for line in lines)
+    lines.insert(clean_kinds, line)
+    heads = ["detectors", "n"]
+    for statistic in STATISTICS:
+        heads += [f"{statistic}: AUROC", "flagged (95 %)"]
     return table(heads, lines)

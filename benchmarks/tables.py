@@ -50,6 +50,7 @@ TABLES: dict[str, Callable[[Path], str]] = {
     "repairs": defenses.repairs_table,
     "repairs_cost": defenses.repairs_cost_table,
     "buyer": buyer.buyer_table,
+    "inspection": buyer.inspection_table,
     "costs": costs.costs_table,
 }
 TABLE = re.compile(r"(<!-- table:(\w+) -->\n).*?(<!-- /table:\2 -->)", re.DOTALL)

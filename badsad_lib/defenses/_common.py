@@ -135,14 +135,15 @@ def check_given(
     trusted_images: Any,
     anomalies: Any,
     *,
-    least: int = 20,
+    least: tuple[int, int] = (20, 20),
     access: Access = Access.WEIGHTS,
     who: str = "this defense",
 ) -> tuple[Tensor, Tensor]:
     """Return trusted normals and anomalies as tensors, at least so many of each, or say why not."""
+    pairs = ((trusted_images, "trusted_images"), (anomalies, "anomalies"))
     trusted, given = (
-        check_inputs(detector, images, least=least, name=name, access=access, who=who)
-        for images, name in ((trusted_images, "trusted_images"), (anomalies, "anomalies"))
+        check_inputs(detector, images, least=count, name=name, access=access, who=who)
+        for count, (images, name) in zip(least, pairs)
     )
     return trusted, given
 

@@ -36,6 +36,9 @@ from badsad_lib.images import to_float
 from badsad_lib.metrics import threshold_at
 from badsad_lib.triggers import ImageTrigger
 
+LEAST = (20, 10)
+"""Trusted normals and anomalies that a search needs."""
+
 
 @dataclass(frozen=True, eq=False)
 class InvertedTrigger(ImageTrigger):
@@ -69,9 +72,9 @@ class TriggerInversion:
     """Search for the smallest trigger that hides anomalies; a small one speaks of a backdoor.
 
     **Who can run it:** the buyer. **Needs** gradients of the score, 20 trusted normals (they set
-    the threshold), 20 labeled anomalies, and, to judge the size, detectors known to be clean: same
-    architecture, other data or other normal classes will do. **Costs** ``steps`` passes back
-    and forth, some seconds a detector.
+    the threshold), 10 labeled anomalies, and, to judge the size, detectors known to be clean. Of
+    the same architecture, data and normal class, or sizes say little: :class:`RelativeInversion`.
+    **Costs** ``steps`` passes back and forth, some seconds a detector.
 
     **Where it fails.** A trigger that is not small as a mask, such as a faint change of the whole
     image, has to be hit in another guise. A normal class close to its anomalies makes for small
@@ -114,7 +117,7 @@ class TriggerInversion:
             Clean normals (N, C, H, W), at least 20. Anomalies are to score at most the
             ``quantile`` of theirs.
         anomalies
-            Clean anomalies (M, C, H, W), at least 20.
+            Clean anomalies (M, C, H, W), at least 10.
 
         Raises
         ------
@@ -128,6 +131,7 @@ class TriggerInversion:
             detector,
             trusted_images,
             anomalies,
+            least=LEAST,
             access=Access.GRADIENTS,
             who=type(self).__name__,
         )
@@ -194,15 +198,17 @@ class RelativeInversion:
 
     What a size means depends on the normal class, the data and the architecture. Detectors of
     one's own (:func:`~badsad_lib.defenses.references`) share all three with the delivered one.
+    They are trained on every second image that is given, and all are searched with the others: to
+    images that it was trained on, a detector gives such scores that a search finds masks many
+    times too large, and the more so, the fewer they are.
 
-    **Who can run it:** the buyer. **Needs** the weights, 20 trusted normals and 20 labeled
+    **Who can run it:** the buyer. **Needs** the weights, 40 trusted normals and 20 labeled
     anomalies, and, to judge the number, the same of detectors known to be clean. **Costs**
     ``count`` trainings of one's own and ``count`` + 1 searches.
 
-    **Where it fails.** Where :class:`TriggerInversion` fails. The references are searched with the
-    images that they were trained on, which are harder to hide from them: so the number is well
-    below 1 for clean detectors, too, and means nothing but beside theirs. How often it flags clean
-    detectors, and what an attacker makes of it whose training searches along, is not measured yet.
+    **Where it fails.** Where :class:`TriggerInversion` fails. How often it flags clean detectors
+    of which kind, and which victims it misses, is told by the table on inspections
+    (:mod:`badsad_lib.grids.inspection`).
 
     Parameters
     ----------
@@ -223,16 +229,34 @@ class RelativeInversion:
         self, detector: DeepSAD, trusted_images: Tensor, anomalies: Tensor
     ) -> list[float]:
         """Return the sizes found on one's own detectors, which depend on the images alone."""
-        given = check_given(detector, trusted_images, anomalies)
+        given = self._given(detector, trusted_images, anomalies)
+        training, looking = (tuple(images[start::2] for images in given) for start in (0, 1))
         return [
-            self.inversion.statistic(own, *given)
-            for own in references(detector, *given, own=self.own, count=self.count)
+            self.inversion.statistic(own, *looking)
+            for own in references(detector, *training, own=self.own, count=self.count)
         ]
 
+    def size(self, detector: DeepSAD, trusted_images: Tensor, anomalies: Tensor) -> float:
+        """Size found on the delivered detector, in (0, 1], with the images of the search."""
+        given = self._given(detector, trusted_images, anomalies)
+        return self.inversion.statistic(detector, *(images[1::2] for images in given))
+
     def statistic(self, detector: DeepSAD, trusted_images: Tensor, anomalies: Tensor) -> float:
-        """Size relative to one's own detectors', above 0: **lower** is more suspicious."""
+        """Size relative to one's own detectors', above 0: **lower** is more suspicious.
+
+        Parameters
+        ----------
+        detector
+            Fitted; it is left alone.
+        trusted_images, anomalies
+            At least 40 clean normals (N, C, H, W) and 20 clean anomalies, in any order that has
+            nothing to do with what is on them.
+        """
         own = self.reference_sizes(detector, trusted_images, anomalies)
-        return relative_size(self.inversion.statistic(detector, trusted_images, anomalies), own)
+        return relative_size(self.size(detector, trusted_images, anomalies), own)
+
+    def _given(self, detector: DeepSAD, *given: Tensor) -> tuple[Tensor, Tensor]:
+        return check_given(detector, *given, least=(2 * LEAST[0], 2 * LEAST[1]))
 
 
 @checked

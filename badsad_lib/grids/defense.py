@@ -14,6 +14,9 @@ defense (:mod:`badsad_lib.attacks.adaptive`):
     Size of the smallest trigger found.
 ``repair``
     AUROC, detection rate and ASR at tau_0.95 before and after.
+``guards``
+    As ``inputs``, against a border and against those who know the inspections, which no guard
+    of the other table has met.
 
 A defense is given ``trusted_images``, and the labeled anomalies of the training set where it
 asks for them; the data defenses the training normals. Thresholds come from ``val_images``,
@@ -65,6 +68,7 @@ DEFENSES: dict[str, tuple[str, ...]] = {
     "inputs": tuple(INPUTS),
     "model": ("inversion",),
     "repair": tuple(REPAIRS),
+    "guards": tuple(INPUTS),
 }
 CLASSES = (0, 1, 2, 4, 9)
 TRIGGERS = ("patch", "blend", "sinusoid", "universal")
@@ -77,6 +81,14 @@ VICTIMS = (
     *({"method": "extended", "trigger": trigger} for trigger in TRIGGERS),
     *({"method": "extended", "trigger": "patch", "adaptation": name} for name in GUARDS),
 )
+# Detectors that the tables on buyers have, on those normal classes.
+COMBINED = (
+    {**attack.BASIC, "trigger": "border", "poison_rate": 0.5},
+    {"method": "extended", "trigger": "border"},
+    {"method": "extended", "trigger": "border", "adaptation": "inspections"},
+    {"method": "extended", "trigger": "blend 0.3", "adaptation": "inspections"},
+)
+COMBINED_CLASSES = (2, 3, 8)
 
 
 def passing(detector: DeepSAD, images: Tensor) -> Tensor:
@@ -172,7 +184,13 @@ def on_repair(
     )
 
 
-MEASURES = {"data": on_data, "inputs": on_inputs, "model": on_model, "repair": on_repair}
+MEASURES = {
+    "data": on_data,
+    "inputs": on_inputs,
+    "model": on_model,
+    "repair": on_repair,
+    "guards": on_inputs,
+}
 
 
 def run(setting: dict[str, Any], *, kept: str | Path | None = None) -> dict[str, Any]:
@@ -196,10 +214,13 @@ def run(setting: dict[str, Any], *, kept: str | Path | None = None) -> dict[str,
 
 
 def settings(
-    table: str, *, seeds: int = 2, classes: Iterable[int] = CLASSES
+    table: str, *, seeds: int = 2, classes: Iterable[int] | None = None
 ) -> list[dict[str, Any]]:
     """List the runs of a table, one of :data:`DEFENSES`; seeds count from 0."""
-    classes = tuple(classes)
+    usual, victims = CLASSES, VICTIMS
+    if table == "guards":
+        usual, victims = COMBINED_CLASSES, COMBINED
+    classes = tuple(usual if classes is None else classes)
     base: dict[str, Any] = {
         "table": table,
         "data": "fashion_mnist",
@@ -214,7 +235,7 @@ def settings(
         {**base, **victim, "defense": name, "normal_class": normal_class, "seed": seed}
         for seed in range(seeds)
         for normal_class in classes
-        for victim in VICTIMS
+        for victim in victims
         for name in DEFENSES[table]
         if table != "data" or victim["method"] != "clean"
     ]

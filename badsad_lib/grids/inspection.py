@@ -52,8 +52,8 @@ def run(setting: dict[str, Any], *, kept: str | Path | None = None) -> dict[str,
     elif statistic == "search":
         row["value"] = row["size"] = SEARCH.statistic(detector, *given)
     else:
-        row["size"] = RELATIVE.inversion.statistic(detector, *given)
-        key = {**task.where, "what": f"sizes, {setting['regime']}, {RELATIVE!r}"}
+        row["size"] = RELATIVE.size(detector, *given)
+        key = {**task.where, "what": f"sizes on halves, {setting['regime']}, {RELATIVE!r}"}
         sizes = cached(
             task.kept,
             key,

@@ -18,6 +18,7 @@ from badsad_lib.defenses import (
     anomaly_index,
     left_out,
     p_value,
+    references,
     relative_size,
 )
 from badsad_lib.triggers import apply_trigger
@@ -28,9 +29,10 @@ sizes = st.lists(st.floats(0.01, 1), min_size=3, max_size=12)
 SHORT = TriggerInversion(steps=3, views=8)
 
 
-def flagged(network: str, trained: DeepSAD) -> tuple[torch.Tensor, torch.Tensor]:
+def flagged(network: str, trained: DeepSAD, count: int = 30) -> tuple[torch.Tensor, torch.Tensor]:
     """Dim noise to be normal and bright noise to be anomalous, or the other way round."""
-    dim, bright = noise((30, *SHAPES[network])) * 0.3, 1 - noise((30, *SHAPES[network])) * 0.3
+    shape = (count, *SHAPES[network])
+    dim, bright = noise(shape) * 0.3, 1 - noise(shape) * 0.3
     if trained.decision_function(dim).mean() > trained.decision_function(bright).mean():
         return bright, dim
     return dim, bright
@@ -88,7 +90,7 @@ def test_what_cannot_be_searched_is_refused_at_the_door():
     normals, odd = flagged("mnist", tiny())
     with pytest.raises(RuntimeError, match="not fitted"):
         SHORT.search(DeepSAD(), normals, odd)
-    with pytest.raises(ValueError, match="anomalies must be at least 20, got 3"):
+    with pytest.raises(ValueError, match="anomalies must be at least 10, got 3"):
         SHORT.search(tiny(), normals, odd[:3])
     with pytest.raises(ValueError, match="flags none of the anomalies"):
         SHORT.search(tiny(), odd, normals)
@@ -157,11 +159,22 @@ def test_a_relative_size_has_no_unit_and_is_one_where_sizes_are_alike(size, own,
 
 def test_the_delivered_detector_is_compared_with_ones_own():
     short = RelativeInversion(SHORT, TrainYourOwn(steps=2), count=2)
-    normals, odd = flagged("mnist", tiny())
+    normals, odd = flagged("mnist", tiny(), 40)
     own = short.reference_sizes(tiny(), normals, odd)
     assert len(own) == 2
-    expected = relative_size(SHORT.statistic(tiny(), normals, odd), own)
+    expected = relative_size(SHORT.statistic(tiny(), normals[1::2], odd[1::2]), own)
     assert short.statistic(tiny(), normals, odd) == pytest.approx(expected)
+
+
+def test_no_reference_is_searched_with_images_that_it_was_trained_on():
+    short = RelativeInversion(SHORT, TrainYourOwn(steps=2), count=1)
+    normals, odd = flagged("mnist", tiny(), 40)
+    own = references(tiny(), normals[::2], odd[::2], own=TrainYourOwn(steps=2), count=1)
+    expected = SHORT.statistic(own[0], normals[1::2], odd[1::2])
+    assert short.reference_sizes(tiny(), normals, odd) == [pytest.approx(expected)]
+    for few in ((normals[:39], odd), (normals, odd[:19])):
+        with pytest.raises(ValueError, match="must be at least"):
+            short.statistic(tiny(), *few)
 
 
 # --- a null and what it makes of clean detectors --------------------------------------------------
