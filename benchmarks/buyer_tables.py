@@ -19,6 +19,40 @@ DELIVERED = {
     "learned, knows the second opinion": ("extended", "universal 32/255", "second opinion"),
     "border, knows the high rate": ("extended", "border", "high learning rate"),
 }
+# What is inspected, as the grid names it: method, data, trigger, adaptation.
+INSPECTED = {
+    "clean": ("clean", "fashion_mnist", "border", "none"),
+    "clean, digits": ("clean", "mnist", "border", "none"),
+    "clean, mirrored and shifted copies": ("clean, augmented", "fashion_mnist", "border", "none"),
+    "clean, more labels": ("clean, more labels", "fashion_mnist", "border", "none"),
+    "clean, a tenth of unnoticed anomalies": ("clean, polluted", "fashion_mnist", "border", "none"),
+    "basic, border": ("basic", "fashion_mnist", "border", "none"),
+    "patch": ("extended", "fashion_mnist", "patch", "none"),
+    "blend": ("extended", "fashion_mnist", "blend", "none"),
+    "border": ("extended", "fashion_mnist", "border", "none"),
+    "sinusoid": ("extended", "fashion_mnist", "sinusoid", "none"),
+    "learned": ("extended", "fashion_mnist", "universal", "none"),
+    "warp": ("extended", "fashion_mnist", "warp", "none"),
+    "patch, knows the search": ("extended", "fashion_mnist", "patch", "search"),
+    "border, knows the relative search": ("extended", "fashion_mnist", "border", "relative search"),
+    "patch, knows the variances": ("extended", "fashion_mnist", "patch", "batch statistics"),
+    "border, knows the inspections": ("extended", "fashion_mnist", "border", "inspections"),
+    "blend 0.3, knows the inspections": ("extended", "fashion_mnist", "blend 0.3", "inspections"),
+    "border, knows shrink and perturb": (
+        "extended",
+        "fashion_mnist",
+        "border",
+        "shrink and perturb",
+    ),
+    "border, knows the high rate": ("extended", "fashion_mnist", "border", "high learning rate"),
+    "patch, knows fine-tuning": ("extended", "fashion_mnist", "patch", "learning rate"),
+    "learned, knows the second opinion": (
+        "extended",
+        "fashion_mnist",
+        "universal 32/255",
+        "second opinion",
+    ),
+}
 # Without an own detector there is nothing to call natural.
 BASELINE = "own"
 RICHEST = "150 + 80"
@@ -74,50 +108,77 @@ def buyer_table(results: Path = RESULTS) -> str:
     return table(heads, lines)
 
 
+# What is compared over all that is delivered, and what it is called in a heading.
+COMPARED = {
+    "second opinion": "second opinion",
+    "shrink and perturb": "shrink and perturb",
+    "fine-tuning at a high rate": "fine-tuning, high rate",
+}
+
+
+def excess_rows(results: Path = RESULTS) -> dict[str, pd.DataFrame]:
+    """Runs with 150 + 80 by what is delivered: the classes in which all of it was done."""
+    frame = runs(results)
+    frame = frame[frame["regime"].isin(["nothing", RICHEST])]
+    found = {}
+    for name, (method, _, trigger, adaptation) in INSPECTED.items():
+        if method.startswith("clean"):
+            continue
+        here = frame[(frame["method"] == method) & (frame["trigger"] == trigger)]
+        here = here[here["adaptation"] == adaptation]
+        here = here[here["defense"].isin(["none", BASELINE, *COMPARED])]
+        whole = here.groupby(PAIR)["defense"].transform("nunique") == len(COMPARED) + 2
+        if whole.any():
+            found[name] = here[whole]
+    return found
+
+
+def excess_table(results: Path = RESULTS) -> str:
+    """What each defense leaves above clean twin and own detector, at two thresholds."""
+    rows, lines = excess_rows(results), []
+    everything = pd.concat(rows.values())
+
+    def left(here: pd.DataFrame) -> list[str]:
+        cells = []
+        for defense in COMPARED:
+            done = here[here["defense"] == defense]
+            cells += [ranged(done, f"excess_at_{q}") for q in (95, 99)]
+        return cells
+
+    for name, here in rows.items():
+        by_defense = {d: here[here["defense"] == d] for d in ("none", BASELINE)}
+        natural = [ranged(done, "asr_at_99") for done in by_defense.values()]
+        lines.append([name, size(here), *natural, *left(here)])
+    mean, worst = [], []
+    for defense in COMPARED:
+        done = everything[everything["defense"] == defense]
+        for quantile in (95, 99):
+            mean.append(number(done[f"excess_at_{quantile}"].mean()))
+            worst.append(number(done[f"excess_at_{quantile}"].max()))
+    lines.append(["mean of these runs", size(everything), "–", "–", *mean])
+    lines.append(["worst of these runs", size(everything), "–", "–", *worst])
+    heads = ["delivered", "classes x seeds", "as delivered, at 0.99", "own detector, at 0.99"]
+    heads += [f"{name}: excess at {q}" for name in COMPARED.values() for q in ("0.95", "0.99")]
+    return table(heads, lines)
+
+
 # --- inspections ----------------------------------------------------------------------------------
 
-# What is inspected, as the grid names it: method, data, trigger, adaptation.
-INSPECTED = {
-    "clean": ("clean", "fashion_mnist", "border", "none"),
-    "clean, digits": ("clean", "mnist", "border", "none"),
-    "clean, mirrored and shifted copies": ("clean, augmented", "fashion_mnist", "border", "none"),
-    "clean, more labels": ("clean, more labels", "fashion_mnist", "border", "none"),
-    "clean, a tenth of unnoticed anomalies": ("clean, polluted", "fashion_mnist", "border", "none"),
-    "basic, border": ("basic", "fashion_mnist", "border", "none"),
-    "patch": ("extended", "fashion_mnist", "patch", "none"),
-    "blend": ("extended", "fashion_mnist", "blend", "none"),
-    "border": ("extended", "fashion_mnist", "border", "none"),
-    "sinusoid": ("extended", "fashion_mnist", "sinusoid", "none"),
-    "learned": ("extended", "fashion_mnist", "universal", "none"),
-    "warp": ("extended", "fashion_mnist", "warp", "none"),
-    "patch, knows the search": ("extended", "fashion_mnist", "patch", "search"),
-    "border, knows the relative search": ("extended", "fashion_mnist", "border", "relative search"),
-    "patch, knows the variances": ("extended", "fashion_mnist", "patch", "batch statistics"),
-    "border, knows the inspections": ("extended", "fashion_mnist", "border", "inspections"),
-    "blend 0.3, knows the inspections": ("extended", "fashion_mnist", "blend 0.3", "inspections"),
-    "border, knows shrink and perturb": (
-        "extended",
-        "fashion_mnist",
-        "border",
-        "shrink and perturb",
-    ),
-    "border, knows the high rate": ("extended", "fashion_mnist", "border", "high learning rate"),
-    "patch, knows fine-tuning": ("extended", "fashion_mnist", "patch", "learning rate"),
-    "learned, knows the second opinion": (
-        "extended",
-        "fashion_mnist",
-        "universal 32/255",
-        "second opinion",
-    ),
-}
 KIND = ["method", "data", "trigger", "adaptation"]
 ALL_CLEAN = "all clean ones"
 STATISTICS = inspection.STATISTICS
 
 
+def inspected(results: Path = RESULTS) -> pd.DataFrame:
+    """Return the rows of the detectors that every statistic has judged."""
+    frame = pd.read_csv(results / "inspection.csv")
+    judged = frame.groupby([*KIND, *PAIR])["statistic"].transform("nunique")
+    return frame[judged == len(STATISTICS)]
+
+
 def verdicts(results: Path = RESULTS) -> pd.DataFrame:
     """What each statistic is worth against each kind, see :func:`inspection.judged`."""
-    return inspection.judged(pd.read_csv(results / "inspection.csv"))
+    return inspection.judged(inspected(results))
 
 
 def false_alarms(found: pd.DataFrame, statistic: str) -> tuple[float, float, float, int]:
@@ -134,27 +195,29 @@ def _flagged(share: float, low: float, high: float) -> str:
 
 def inspection_table(results: Path = RESULTS) -> str:
     """AUROC of each statistic, and the share flagged at a promised 5 % with its interval."""
-    found = verdicts(results)
+    frame = inspected(results)
+    found = inspection.judged(frame)
     by_kind = found.set_index([*KIND, "statistic"])
     lines = []
     for name, key in INSPECTED.items():
-        here = [by_kind.loc[(*key, s)] if (*key, s) in by_kind.index else None for s in STATISTICS]
-        if any(one is not None for one in here):
-            counts = {f"{one['n']:.0f}" for one in here if one is not None}
-            cells = [name, " / ".join(sorted(counts, key=int))]
-            for one in here:
-                area = "–" if one is None or pd.isna(one["auroc"]) else number(one["auroc"])
-                flags = "–" if one is None else _flagged(one["flagged"], one["low"], one["high"])
-                cells += [area, flags]
-            lines.append(cells)
-    pooled = [false_alarms(found, s) for s in STATISTICS]
-    of = sorted({count for *_, count in pooled})
-    line = [ALL_CLEAN, " / ".join(map(str, of))]
-    for share, low, high, _ in pooled:
-        line += ["–", _flagged(share, low, high)]
-    clean_kinds = sum(line[0].startswith("clean") for line in lines)
-    lines.insert(clean_kinds, line)
-    heads = ["detectors", "n"]
+        runs = frame[(frame[KIND] == list(key)).all(axis=1)]
+        if len(runs) == 0:
+            continue
+        line = [name, size(runs)]
+        for statistic in STATISTICS:
+            one = by_kind.loc[(*key, statistic)]
+            line += [
+                "–" if pd.isna(one["auroc"]) else number(one["auroc"]),
+                _flagged(one["flagged"], one["low"], one["high"]),
+            ]
+        lines.append(line)
+    clean = frame[frame["method"].str.startswith("clean")]
+    pooled = [f"{ALL_CLEAN}, {len(clean) // len(STATISTICS)}", size(clean)]
     for statistic in STATISTICS:
-        heads += [f"{statistic}: AUROC", "flagged (95 %)"]
+        share, low, high, _ = false_alarms(found, statistic)
+        pooled += ["–", _flagged(share, low, high)]
+    lines.insert(sum(line[0].startswith("clean") for line in lines), pooled)
+    heads = ["detectors", "classes x seeds"]
+    for statistic in STATISTICS:
+        heads += [f"{statistic}: AUROC", f"{statistic}: flagged (95 %)"]
     return table(heads, lines)

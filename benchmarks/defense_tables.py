@@ -21,6 +21,13 @@ VICTIMS = {
     "patch, knows STRIP": ("extended", "patch", "strip"),
     "patch, knows the search": ("extended", "patch", "search"),
 }
+# Those of the table on guards; see badsad_lib.grids.defense.
+COMBINED = {
+    "basic, border": ("basic", "border", "none"),
+    "extended, border": ("extended", "border", "none"),
+    "border, knows the inspections": ("extended", "border", "inspections"),
+    "blend 0.3, knows the inspections": ("extended", "blend 0.3", "inspections"),
+}
 # Data-only poisoning opens no door worth guarding or closing at this rate.
 ON_INPUTS = [v for v in VICTIMS if v not in ("data only, patch", "patch, knows the search")]
 ON_DATA = ["data only, patch", "patch", "blend", "sinusoid", "learned"]
@@ -36,7 +43,7 @@ def read(name: str, results: Path = RESULTS) -> pd.DataFrame:
 
 def of_victim(runs: pd.DataFrame, victim: str) -> pd.DataFrame:
     """Return the rows of one kind of victim."""
-    method, trigger, adaptation = VICTIMS[victim]
+    method, trigger, adaptation = {**VICTIMS, **COMBINED}[victim]
     chosen = (runs["method"] == method) & (runs["trigger"] == trigger)
     return runs[chosen & (runs["adaptation"] == adaptation)]
 
@@ -93,6 +100,11 @@ def data_table(results: Path = RESULTS) -> str:
     """AUROC of poisoned against clean training normals."""
     columns = {**victim_columns(ON_DATA, "separation"), "seconds": seconds}
     return defense_table(read("data", results), columns)
+
+
+def guards_table(results: Path = RESULTS) -> str:
+    """As :func:`inputs_table`, for the border and for those who hide from inspections."""
+    return defense_table(read("guards", results), victim_columns([*COMBINED], "separation"))
 
 
 def separation_of_sizes(runs: pd.DataFrame, victim: str) -> float:

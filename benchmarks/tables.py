@@ -50,7 +50,9 @@ TABLES: dict[str, Callable[[Path], str]] = {
     "repairs": defenses.repairs_table,
     "repairs_cost": defenses.repairs_cost_table,
     "buyer": buyer.buyer_table,
+    "excess": buyer.excess_table,
     "inspection": buyer.inspection_table,
+    "guards": defenses.guards_table,
     "costs": costs.costs_table,
 }
 TABLE = re.compile(r"(<!-- table:(\w+) -->\n).*?(<!-- /table:\2 -->)", re.DOTALL)

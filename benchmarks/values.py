@@ -7,6 +7,7 @@ from pathlib import Path
 
 import attack_tables as attacks
 import basic_tables as basic
+import buyer_tables as buyer
 import cost_tables as costs
 import defense_tables as defenses
 import pandas as pd
@@ -142,6 +143,56 @@ def _thousand(results: Path) -> float:
     return costs.costs(results).set_index("table").loc["attack_basic", "seconds"] * 1000 / 3600
 
 
+def _basic_digits(rate: float, column: str = "asr_at_95") -> Value:
+    """``basic`` with its border on MNIST."""
+
+    def value(results: Path) -> str:
+        runs = attacks.read("attack_basic_mnist", results)
+        return mean(runs[runs["poison_rate"] == rate], column)
+
+    return value
+
+
+# Who does not know the search, and who does.
+UNAWARE = ("patch", "blend", "border", "sinusoid", "learned")
+AWARE = (
+    "border, knows the relative search",
+    "border, knows the inspections",
+    "blend 0.3, knows the inspections",
+)
+
+
+def _inspected(results: Path, statistic: str) -> dict[str, float]:
+    """AUROC of a statistic by what is inspected."""
+    found = buyer.verdicts(results).set_index([*buyer.KIND, "statistic"])["auroc"]
+    return {
+        name: found[(*key, statistic)]
+        for name, key in buyer.INSPECTED.items()
+        if (*key, statistic) in found
+    }
+
+
+def _relative(*names: str) -> Value:
+    """AUROC of the relative search: the range over some victims, or the one of one."""
+
+    def value(results: Path) -> str:
+        found = _inspected(results, "relative search")
+        areas = sorted(found[name] for name in names)
+        return " to ".join(dict.fromkeys(number(area, 2) for area in (areas[0], areas[-1])))
+
+    return value
+
+
+def _alarms(results: Path) -> str:
+    share, *_ = buyer.false_alarms(buyer.verdicts(results), "relative search")
+    return f"{share:.0%}".replace("%", " %")
+
+
+def _inspected_clean(results: Path) -> str:
+    *_, count = buyer.false_alarms(buyer.verdicts(results), "relative search")
+    return str(count)
+
+
 VALUES: dict[str, Value] = {
     "tuned": lambda results: over_seeds(_tuned(results), "auroc"),
     "tuned size": lambda results: size(_tuned(results)),
@@ -172,6 +223,14 @@ VALUES: dict[str, Value] = {
     "strip known": _input("strip", "patch, knows STRIP"),
     "search": _search("patch"),
     "search clean": _search_clean,
+    "basic digits half": _basic_digits(0.5),
+    "basic digits tenth": _basic_digits(0.1),
+    "basic digits apart": _basic_digits(0.1, "asr_apart"),
+    "relative unaware": _relative(*UNAWARE),
+    "relative basic": _relative("basic, border"),
+    "relative aware": _relative(*AWARE),
+    "relative alarms": _alarms,
+    "relative clean": _inspected_clean,
     "defense size": _size("repair"),
     "repair before": _repair("fine-tuning", "asr_before"),
     "repair fine-tuning": _repair("fine-tuning", "asr_after"),

@@ -222,9 +222,9 @@ def victims_of(rows: pd.DataFrame, trigger: str, adaptation: str = "none") -> pd
 
 @pytest.mark.parametrize("table", DEFENSE_TABLES)
 def test_every_defense_met_every_detector(table):
-    """Of five normal classes at least, for each seed that is there, each row once."""
+    """Of all its normal classes, for each seed that is there, each row once."""
     rows = committed(table)
-    assert rows["normal_class"].nunique() >= 5
+    assert rows["normal_class"].nunique() == (3 if table == "defense_guards" else 5)
     assert set(rows["run"]) == {run_key(setting) for setting in asked(table)}
     assert (rows["defense_seconds"] > 0).all()
 
@@ -248,6 +248,20 @@ def test_an_attacker_who_knows_a_guard_gets_past_it_in_some_class(guard):
     }
     assert caught[guard].mean() < caught["none"].mean() - 0.1
     assert caught[guard].min() <= 0.5
+
+
+def test_a_search_beside_ones_own_keeps_its_false_alarms_and_finds_who_does_not_know_it():
+    tables = script("buyer_tables")
+    found = tables.verdicts()
+    share, _, _, of = tables.false_alarms(found, "relative search")
+    assert of >= 40
+    assert share <= 0.1
+    areas = found[found["statistic"] == "relative search"].set_index(tables.KIND)["auroc"]
+    for trigger in ("patch", "blend", "border", "sinusoid", "universal"):
+        assert areas["extended", "fashion_mnist", trigger, "none"] >= 0.95, trigger
+    # By the size alone most clean detectors of digits look like victims.
+    alone = found[(found["statistic"] == "search") & (found["data"] == "mnist")]
+    assert alone["flagged"].item() >= 0.3
 
 
 def test_trigger_inversion_tells_backdoored_from_clean_detectors():

@@ -116,6 +116,7 @@ DEFENSES_AGAIN = {
     "defense_inputs": ("purification", "separation", 0.05),
     "defense_model": ("inversion", "size", 0.02),
     "defense_repair": ("unlearning", "asr_after", 0.1),
+    "defense_guards": ("purification", "separation", 0.1),
 }
 
 
@@ -126,6 +127,8 @@ def test_a_row_of_a_defense_table_can_be_had_again(table, kept):
     name, measured, band = DEFENSES_AGAIN[table]
     about = {"defense": name, "method": "extended", "trigger": "patch", "adaptation": "none"}
     about |= {"normal_class": 1, "seed": 0}
+    if table == "defense_guards":
+        about |= {"trigger": "border", "normal_class": 3}
     (setting,) = pd.DataFrame(asked(table)).merge(pd.DataFrame([about])).to_dict("records")
     (row,) = committed(table).merge(pd.DataFrame([about])).to_dict("records")
     assert defense.run(setting, kept=kept)[measured] == pytest.approx(row[measured], abs=band)

@@ -53,6 +53,7 @@ def test_a_page_shows_the_committed_results(page):
         ("ablation", "attack_ablation", "asr_at_95"),
         ("basic", "attack_basic", "asr_at_99"),
         ("elsewhere", "attack_basic_course", "asr_at_90"),
+        ("elsewhere", "attack_basic_mnist", "asr_at_90"),
         ("visibility", "attack_search", "asr_at_95"),
         ("parts", "attack_basic_parts", "asr_inset"),
         ("rates", "attack_rates", "auroc_drop"),
@@ -65,9 +66,12 @@ def test_a_page_shows_the_committed_results(page):
         ("inputs", "defense_inputs", "separation"),
         ("inputs_caught", "defense_inputs", "true_positives_at_5"),
         ("model", "defense_model", "size"),
+        ("inspection", "inspection", "value"),
+        ("guards", "defense_guards", "separation"),
         ("repairs", "defense_repair", "asr_after"),
         ("repairs_cost", "defense_repair", "detection_rate_after"),
         ("buyer", "repair", "asr_at_99"),
+        ("excess", "repair", "asr_at_95"),
     ],
 )
 def test_a_changed_result_would_change_its_table(tmp_path, monkeypatch, table, file, column):

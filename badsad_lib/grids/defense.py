@@ -217,7 +217,8 @@ def settings(
     table: str, *, seeds: int = 2, classes: Iterable[int] | None = None
 ) -> list[dict[str, Any]]:
     """List the runs of a table, one of :data:`DEFENSES`; seeds count from 0."""
-    usual, victims = CLASSES, VICTIMS
+    usual: tuple[int, ...] = CLASSES
+    victims: tuple[dict[str, Any], ...] = VICTIMS
     if table == "guards":
         usual, victims = COMBINED_CLASSES, COMBINED
     classes = tuple(usual if classes is None else classes)
