@@ -104,13 +104,6 @@ def _data_best(results: Path) -> str:
     return number(max(average(own, "separation") for _, own in runs.groupby("defense")))
 
 
-def _search(victim: str) -> Value:
-    """AUROC of the size found, against clean detectors."""
-    return lambda results: number(
-        defenses.separation_of_sizes(defenses.read("model", results), victim)
-    )
-
-
 def _search_clean(results: Path) -> str:
     return str(len(defenses.clean(defenses.read("model", results))))
 
@@ -221,7 +214,6 @@ VALUES: dict[str, Value] = {
     "data best": _data_best,
     "strip": _input("strip", "patch"),
     "strip known": _input("strip", "patch, knows STRIP"),
-    "search": _search("patch"),
     "search clean": _search_clean,
     "basic digits half": _basic_digits(0.5),
     "basic digits tenth": _basic_digits(0.1),
