@@ -9,6 +9,8 @@ from cells import ASR, PAIR, RESULTS, number, ranged, size, table
 
 from badsad_lib.grids import buyer, inspection, repair
 
+# What tells a kind of detector from others, in the order of the keys below.
+KIND = ["method", "data", "trigger", "adaptation"]
 # What is delivered, as the grid names it.
 DELIVERED = {
     "clean": ("clean", "border", "none"),
@@ -65,6 +67,11 @@ def runs(results: Path = RESULTS) -> pd.DataFrame:
     return frame
 
 
+def of_kind(frame: pd.DataFrame, key: tuple[str, ...]) -> pd.DataFrame:
+    """Return the rows of one kind of detector."""
+    return frame[(frame[KIND] == list(key)).all(axis=1)]
+
+
 def groups(frame: pd.DataFrame) -> dict[tuple[str, str, str], pd.DataFrame]:
     """Runs by what is delivered, what the buyer holds and what he does.
 
@@ -73,8 +80,7 @@ def groups(frame: pd.DataFrame) -> dict[tuple[str, str, str], pd.DataFrame]:
     """
     found = {}
     for name, (method, trigger, adaptation) in DELIVERED.items():
-        chosen = (frame["method"] == method) & (frame["trigger"] == trigger)
-        here = frame[chosen & (frame["adaptation"] == adaptation)]
+        here = of_kind(frame, (method, "fashion_mnist", trigger, adaptation))
         for regime in buyer.REGIMES:
             there = here[here["regime"] == regime]
             pairs = there[there["defense"] == BASELINE][PAIR].drop_duplicates()
@@ -121,11 +127,10 @@ def excess_rows(results: Path = RESULTS) -> dict[str, pd.DataFrame]:
     frame = runs(results)
     frame = frame[frame["regime"].isin(["nothing", RICHEST])]
     found = {}
-    for name, (method, _, trigger, adaptation) in INSPECTED.items():
-        if method.startswith("clean"):
+    for name, key in INSPECTED.items():
+        if key[0].startswith("clean"):
             continue
-        here = frame[(frame["method"] == method) & (frame["trigger"] == trigger)]
-        here = here[here["adaptation"] == adaptation]
+        here = of_kind(frame, key)
         here = here[here["defense"].isin(["none", BASELINE, *COMPARED])]
         whole = here.groupby(PAIR)["defense"].transform("nunique") == len(COMPARED) + 2
         if whole.any():
@@ -164,7 +169,6 @@ def excess_table(results: Path = RESULTS) -> str:
 
 # --- inspections ----------------------------------------------------------------------------------
 
-KIND = ["method", "data", "trigger", "adaptation"]
 ALL_CLEAN = "all clean ones"
 STATISTICS = inspection.STATISTICS
 
@@ -200,7 +204,7 @@ def inspection_table(results: Path = RESULTS) -> str:
     by_kind = found.set_index([*KIND, "statistic"])
     lines = []
     for name, key in INSPECTED.items():
-        runs = frame[(frame[KIND] == list(key)).all(axis=1)]
+        runs = of_kind(frame, key)
         if len(runs) == 0:
             continue
         line = [name, size(runs)]
