@@ -8,6 +8,7 @@ import pandas as pd
 from cells import ASR, PAIR, RESULTS, number, ranged, size, table
 
 from badsad_lib.grids import buyer, inspection, repair
+from badsad_lib.metrics import rate_interval
 
 # What tells a kind of detector from others, in the order of the keys below.
 KIND = ["method", "data", "trigger", "adaptation"]
@@ -190,7 +191,7 @@ def false_alarms(found: pd.DataFrame, statistic: str) -> tuple[float, float, flo
     clean = found[(found["statistic"] == statistic) & found["method"].str.startswith("clean")]
     of = int(clean["n"].sum())
     hits = round(float((clean["flagged"] * clean["n"]).sum()))
-    return (hits / of, *inspection.wilson(hits, of), of)
+    return (hits / of, *rate_interval(hits, of), of)
 
 
 def _flagged(share: float, low: float, high: float) -> str:

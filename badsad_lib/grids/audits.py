@@ -21,7 +21,6 @@ from badsad_lib.audit import audit
 from badsad_lib.deepsad import DeepSAD
 from badsad_lib.detectors import wrap
 from badsad_lib.grids import surfaces_attack
-from badsad_lib.grids.inspection import wilson
 from badsad_lib.tiles import TiledDeepSAD
 from badsad_lib.triggers import Blend, Border, Patch, apply_trigger
 
@@ -132,7 +131,7 @@ def summary(frame: pd.DataFrame) -> pd.DataFrame:
     rows = []
     for (data, method), some in frame.groupby(["data", "method"], sort=False):
         flagged = int((some["suspicions"] > 0).sum())
-        low, high = wilson(flagged, len(some))
+        low, high = metrics.rate_interval(flagged, len(some))
         rows.append(
             {
                 "data": data,

@@ -97,14 +97,6 @@ def settings(
     ]
 
 
-def wilson(hits: int, of: int, z: float = 1.96) -> tuple[float, float]:
-    """Interval of a share, of about 95 % (Wilson, JASA 1927): it holds for few runs, too."""
-    share, spread = hits / of, z**2 / of
-    middle = (share + spread / 2) / (1 + spread)
-    half = z * math.sqrt(share * (1 - share) / of + spread / of / 4) / (1 + spread)
-    return max(0.0, middle - half), min(1.0, middle + half)
-
-
 def judged(frame: pd.DataFrame, *, false_alarms: float = 0.05) -> pd.DataFrame:
     """What each statistic is worth against each kind of victim, and its false alarms.
 
@@ -142,7 +134,7 @@ def judged(frame: pd.DataFrame, *, false_alarms: float = 0.05) -> pd.DataFrame:
                 left_out = one.group if one.clean else f"class {one.normal_class}"
                 null = clean.loc[clean["group"] != left_out, "suspicion"]
                 flagged += one.suspicion > np.quantile(null, 1 - false_alarms)
-            low, high = wilson(flagged, len(some))
+            low, high = metrics.rate_interval(flagged, len(some))
             is_clean = bool(some["clean"].iloc[0])
             rows.append(
                 {

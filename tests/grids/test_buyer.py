@@ -182,8 +182,3 @@ def test_a_clean_detector_is_judged_by_others_than_its_own_group():
     assert table.set_index("method")["auroc"]["extended"] == 1
     assert table["low"].le(table["flagged"]).all()
     assert table["high"].ge(table["flagged"]).all()
-
-
-def test_an_interval_of_a_share_is_wilsons():
-    assert inspection.wilson(0, 10) == pytest.approx((0, 0.2775), abs=1e-3)
-    assert inspection.wilson(5, 10) == pytest.approx((0.2366, 0.7634), abs=1e-3)
