@@ -20,6 +20,7 @@ from badsad_lib.experiments import backend, run_grid
 from badsad_lib.grids import attack, registry
 from badsad_lib.grids.registry import Grid
 
+ROOT = Path(__file__).parent.parent
 CLASSES = (3, 5, 7, 8)
 
 
@@ -58,10 +59,13 @@ def dask(
     (folder / "library").mkdir()
     (folder / "library" / "badsad_lib").symlink_to(Path(badsad_lib.__file__).parent)
     (folder / "empty").mkdir()
-    # What a worker finds: one thread, and of this course nothing but the library.
+    # What a worker finds: one thread, and of this course nothing but the library. Where Dask
+    # itself lies on the path, it must find that, too.
+    before = os.environ.get("PYTHONPATH", "").split(os.pathsep)
+    others = [path for path in before if path and Path(path).resolve() != ROOT]
     environment = {
         **os.environ,
-        "PYTHONPATH": str(folder / "library"),
+        "PYTHONPATH": os.pathsep.join([str(folder / "library"), *others]),
         "OMP_NUM_THREADS": "1",
     }
     with distributed.LocalCluster(n_workers=0, dashboard_address=None) as cluster:

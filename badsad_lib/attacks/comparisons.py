@@ -11,12 +11,10 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from badsad_lib._rules import Seed, Share, check_fields
+from badsad_lib._rules import Seed
+from badsad_lib.attacks._base import GivenTrigger
 from badsad_lib.attacks.badsad import BadSAD, LatentManipulation
 from badsad_lib.attacks.poisoning import PoisonedSet, choose_bases, poison
-from badsad_lib.deepsad import DeepSAD
-from badsad_lib.images import check_images, check_semi_labels
-from badsad_lib.triggers import Trigger, check_trigger
 
 
 def _unchanged(images: Tensor) -> Tensor:
@@ -24,7 +22,7 @@ def _unchanged(images: Tensor) -> Tensor:
 
 
 @dataclass
-class ExtraImagesOnly:
+class ExtraImagesOnly(GivenTrigger):
     """No attack: a clean training with the extra images of ``BadSAD.extended``, without a trigger.
 
     As many scrambled normals join each batch, and the same half of them is pushed out, as in the
@@ -41,42 +39,27 @@ class ExtraImagesOnly:
         Fixes which they are and how they are scrambled, as in the attack.
     """
 
-    trigger: Trigger
-    poison_rate: Share = 0.1
     seed: Seed = 0
 
-    def __post_init__(self) -> None:
-        check_trigger(self.trigger)
-        check_fields(self)
-
-    def attack(
-        self,
-        detector: DeepSAD,
-        images: Tensor,
-        semi_labels: Tensor,
-        *,
-        initial_state: dict[str, Tensor] | None = None,
-    ) -> DeepSAD:
-        """Train the twin; see :meth:`Attack.attack <badsad_lib.attacks.Attack.attack>`."""
-        images = check_images(images)
-        semi_labels = check_semi_labels(semi_labels, len(images))
-        chosen = choose_bases(semi_labels, self.poison_rate, self.seed)
+    def _prepared(
+        self, images: Tensor, semi_labels: Tensor, steps: int
+    ) -> tuple[PoisonedSet, LatentManipulation]:
         objective = replace(
             BadSAD.extended(self.trigger, self.poison_rate, self.seed),
             alignment_weight=0.0,
             concentration_weight=0.0,
             decoys=False,  # they show what the trigger changes
         )
-        twin = DeepSAD(**detector.get_params())
-        loss = LatentManipulation(objective, images[chosen], _unchanged, twin.steps(len(images)))
-        self.trigger_ = self.trigger
+        chosen = choose_bases(semi_labels, self.poison_rate, self.seed)
         nothing = torch.zeros(len(images), dtype=torch.bool)
-        self.poisoned_ = PoisonedSet(images.clone(), semi_labels.clone(), nothing)
-        return twin.fit(images, semi_labels, extra_loss=loss, initial_state=initial_state)
+        return (
+            PoisonedSet(images.clone(), semi_labels.clone(), nothing),
+            LatentManipulation(objective, images[chosen], _unchanged, steps),
+        )
 
 
 @dataclass
-class TriggeredAnomalies:
+class TriggeredAnomalies(GivenTrigger):
     """**Not clean-label**: an attacker who puts the trigger on labeled anomalies.
 
     ``BadSAD.extended`` shows its trigger on scrambled normal images, since no anomaly may carry it
@@ -88,49 +71,25 @@ class TriggeredAnomalies:
     Parameters
     ----------
     trigger, poison_rate, seed
-        As of :class:`~badsad_lib.attacks.BadSAD`; ``poison_rate`` counts poisoned normals.
+        As of :class:`~badsad_lib.attacks.BadSAD`; ``poison_rate`` counts poisoned normals. Without
+        a labeled anomaly among the images :meth:`attack` raises a ValueError.
     """
 
-    trigger: Trigger
-    poison_rate: Share = 0.1
     seed: Seed = 0
 
-    def __post_init__(self) -> None:
-        check_trigger(self.trigger)
-        check_fields(self)
-
-    def attack(
-        self,
-        detector: DeepSAD,
-        images: Tensor,
-        semi_labels: Tensor,
-        *,
-        initial_state: dict[str, Tensor] | None = None,
-    ) -> DeepSAD:
-        """See :meth:`Attack.attack <badsad_lib.attacks.Attack.attack>`.
-
-        Raises
-        ------
-        ValueError
-            There is no labeled anomaly to put the trigger on.
-        """
-        images = check_images(images)
-        semi_labels = check_semi_labels(semi_labels, len(images))
+    def _prepared(
+        self, images: Tensor, semi_labels: Tensor, steps: int
+    ) -> tuple[PoisonedSet, LatentManipulation]:
         anomalies = images[semi_labels < 0]
         if len(anomalies) == 0:
             raise ValueError(
                 "this attacker triggers labeled anomalies (semi-label -1), and there is none; "
                 "BadSAD needs none"
             )
-        self.trigger_ = self.trigger
-        self.poisoned_ = poison(
-            images, semi_labels, self.trigger, poison_rate=self.poison_rate, seed=self.seed
-        )
         objective = replace(
             BadSAD.extended(self.trigger, self.poison_rate, self.seed), randomize=False
         )
-        victim = DeepSAD(**detector.get_params())
-        loss = LatentManipulation(objective, anomalies, self.trigger, victim.steps(len(images)))
-        return victim.fit(
-            self.poisoned_.images, semi_labels, extra_loss=loss, initial_state=initial_state
+        return (
+            poison(images, semi_labels, self.trigger, poison_rate=self.poison_rate, seed=self.seed),
+            LatentManipulation(objective, anomalies, self.trigger, steps),
         )
