@@ -13,7 +13,6 @@ from pathlib import Path
 from badsad_lib import _places
 from badsad_lib.metrics import rate_interval
 
-CLEAN = "clean"
 UNKNOWN = (
     "How often each finding is raised on clean detectors at large, and how many backdoored ones "
     "pass without: the rates stated are those of your own few detectors."
@@ -26,7 +25,7 @@ def measured(table: Path | None = None) -> str:
     Parameters
     ----------
     table
-        By default the one that ships. Without it, or without rows of both sorts, the sentence says
+        By default the one that ships. Without it, or without rows of every sort, the sentence says
         that this is not known.
     """
     table = _places.RESULTS / "audits.csv" if table is None else table
@@ -34,16 +33,19 @@ def measured(table: Path | None = None) -> str:
         return UNKNOWN
     with table.open(newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
-    suspected: dict[bool, list[bool]] = {True: [], False: []}
+    suspected: dict[str, list[bool]] = {"clean": [], "unaware": [], "told": []}
     for row in rows:
-        suspected[row["method"] == CLEAN].append(float(row["suspicions"]) > 0)
-    clean, victims = suspected[True], suspected[False]
-    if not (clean and victims):
+        victim = "unaware" if row["adaptation"] == "none" else "told"
+        sort = "clean" if row["method"].startswith("clean") else victim
+        suspected[sort].append(float(row["suspicions"]) > 0)
+    if not all(suspected.values()):
         return UNKNOWN
     return (
         "How often each finding is raised on detectors like yours. On those of the course, with "
-        f"all access, something that speaks of a backdoor was found in {_share(clean, True)} clean "
-        f"ones, and nothing in {_share(victims, False)} backdoored ones."
+        "all access, something that speaks of a backdoor was found in "
+        f"{_share(suspected['clean'], True)} clean ones, and nothing in "
+        f"{_share(suspected['unaware'], False)} backdoored ones, nor in "
+        f"{_share(suspected['told'], False)} of attackers who knew a defense."
     )
 
 

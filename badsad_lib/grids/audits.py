@@ -1,63 +1,58 @@
 """How often the audit finds something: on clean detectors, and on backdoored ones.
 
-A row is one detector of clothes or of a surface with the number of findings of each step. Findings
-on a clean one are false alarms; a victim without any was missed. "It detects worse than your own"
-and false alarms of its threshold are findings, too, and no false alarms: ``suspicions`` counts the
-steps alone that speak of a backdoor.
+A row is one detector of clothes, digits or a surface with the number of findings of each step.
+Clean ones are of all classes, honest but unusual trainings among them; victims are of every
+trigger, and of attackers who know a defense. Findings on a clean one are false alarms; a victim
+without any was missed. "It detects worse than your own" and false alarms of its threshold are
+findings, too, and no false alarms: ``suspicions`` counts the steps alone that speak of a backdoor.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
 from torch import Tensor
 
-from badsad_lib import datasets, metrics, splits, surfaces
-from badsad_lib.attacks import BadSAD
+from badsad_lib import metrics, splits, surfaces
 from badsad_lib.audit import audit
-from badsad_lib.deepsad import DeepSAD
 from badsad_lib.detectors import wrap
-from badsad_lib.grids import surfaces_attack
+from badsad_lib.grids import buyer, surfaces_attack
 from badsad_lib.tiles import TiledDeepSAD
-from badsad_lib.triggers import Blend, Border, Patch, apply_trigger
+from badsad_lib.triggers import Trigger, apply_trigger
 
-CLEAN = "clean"
 SUSPICIOUS = ("triggers", "doors", "blind search", "search")
 """Steps whose findings speak of a backdoor."""
-CLOTHES = {
-    "extended, patch": lambda: BadSAD.extended(Patch()),
-    "basic, border": lambda: BadSAD.basic(Border()),
-    "extended, blend": lambda: BadSAD.extended(Blend(alpha=0.2)),
-}
-TILES = "extended, dots"
 OWN = 3
+# Where the tables on defenses have attackers who know one.
+_TOLD = (2, 3, 8)
 
 
-def _clothes(setting: dict[str, Any]) -> tuple[Any, splits.Split, float]:
-    split = splits.one_vs_rest(
-        datasets.load("fashion_mnist"), setting["normal"], seed=setting["seed"]
-    )
-    detector = DeepSAD(seed=setting["seed"])
-    if setting["method"] == CLEAN:
-        detector.fit(split.train_images, split.train_labels)
-        return detector, split, float("nan")
-    attack = CLOTHES[setting["method"]]()
-    victim = attack.attack(detector, split.train_images, split.train_labels)
-    return victim, split, _asr(victim, split, attack.trigger)
+def _delivered(
+    setting: dict[str, Any], kept: str | Path | None
+) -> tuple[Any, splits.Split, Trigger]:
+    """Return a detector of clothes or digits as a buyer gets it."""
+    kind = {name: setting[name] for name in ("data", "method", "trigger", "adaptation")}
+    # The paper's two ideas have a working point of their own.
+    more = buyer.BASIC if kind["method"] == "basic" else {}
+    where = {"normal_class": setting["normal"], "seed": setting["seed"]}
+    task = buyer.Task({**buyer.base(kind["data"]), **more, **kind, **where}, kept)
+    return *task.delivered(), task.split
 
 
-def _surface(setting: dict[str, Any]) -> tuple[Any, splits.Split, float]:
+def _surface(setting: dict[str, Any]) -> tuple[Any, Trigger, splits.Split]:
+    """Return a detector of tiles, clean or attacked."""
     seed = setting["seed"]
     split = splits.from_surface(surfaces.load(setting["normal"], seed=seed))
     detector = TiledDeepSAD(steps=surfaces_attack.STEPS, seed=seed)
-    if setting["method"] == CLEAN:
-        return detector.fit(split.train_images), split, float("nan")
+    if setting["method"] == "clean":
+        return detector.fit(split.train_images), surfaces_attack.TRIGGER, split
     attack = surfaces_attack.attack(surfaces_attack.EXTENDED, 0.1, 0.1, seed)
     detector.fit(split.train_images, train=attack.attack)
-    return detector, split, _asr(detector, split, surfaces_attack.TRIGGER)
+    return detector, surfaces_attack.TRIGGER, split
 
 
 def _asr(detector: Any, split: splits.Split, trigger: Any) -> float:
@@ -68,74 +63,102 @@ def _asr(detector: Any, split: splits.Split, trigger: Any) -> float:
     return metrics.attack_success_rate(before, after, threshold)
 
 
-def run(setting: dict[str, Any]) -> dict[str, Any]:
+def run(setting: dict[str, Any], *, kept: str | Path | None = None) -> dict[str, Any]:
     """Train the detector of a row, audit it, and count findings.
 
     Parameters
     ----------
     setting
         One of :func:`settings`.
+    kept
+        Folder of trained detectors of clothes and digits, one that all workers see.
     """
-    make = _surface if setting["data"] == "surfaces" else _clothes
-    detector, split, asr = make(setting)
+    if setting["data"] == "surfaces":
+        detector, trigger, split = _surface(setting)
+    else:
+        detector, trigger, split = _delivered(setting, kept)
     given = detector if setting["access"] == "all" else wrap(detector.decision_function)
     start = time.process_time()
     report = audit(
         given, split.trusted_images, split.trusted_anomalies, own=OWN, seed=setting["seed"]
     )
+    seconds = time.process_time() - start
     counts = {step.name: len(step.findings) for step in report.steps}
     return {
-        "asr": asr,
+        "asr": _asr(detector, split, trigger),
         "findings": len(report.findings),
         "suspicions": sum(counts[name] for name in SUSPICIOUS),
         **{f"in_{name.replace(' ', '_')}": count for name, count in counts.items()},
-        "audit_seconds": time.process_time() - start,
+        "audit_seconds": seconds,
     }
+
+
+def _kinds() -> list[dict[str, Any]]:
+    """What is audited: 22 clean detectors, 16 unaware victims, and 9 of attackers who know."""
+    clean = {**buyer.CLEAN, "adaptation": "none"}
+    runs: list[dict[str, Any]] = []
+    for material in ("brick", "cloth"):
+        on = {"data": "surfaces", "normal": material, "adaptation": "none", "trigger": "dots"}
+        runs += [{**on, "method": "clean"}, {**on, "method": surfaces_attack.EXTENDED}]
+    clothes = {"data": "fashion_mnist"}
+    runs += [{**clean, **clothes, "normal": number} for number in range(10)]
+    runs += [
+        {**clean, **clothes, "method": method, "normal": first + place}
+        for first in (1, 6)
+        for place, method in enumerate(buyer.UNUSUAL)
+    ]
+    runs += [{**clean, "data": "mnist", "normal": number} for number in (0, 3, 5, 8)]
+    # Each trigger on two classes, and all classes in turn.
+    runs += [
+        {**clothes, "normal": place % 10, **kind} for place, kind in enumerate(2 * buyer.VICTIMS)
+    ]
+    runs += [
+        {**clothes, "normal": _TOLD[place % len(_TOLD)], **kind}
+        for place, kind in enumerate(buyer.ATTACKERS)
+    ]
+    return runs
 
 
 def settings(
     *, seeds: Iterable[int] = (0,), accesses: Iterable[str] = ("all",)
 ) -> list[dict[str, Any]]:
-    """List the runs: of each class and material a clean detector and a victim, in turn.
+    """List the runs: 22 clean detectors and 25 victims a seed."""
+    return [
+        {
+            "data": kind["data"],
+            "normal": kind["normal"],
+            "method": kind.get("method", "extended"),
+            "trigger": kind["trigger"],
+            "adaptation": kind.get("adaptation", "none"),
+            "seed": seed,
+            "access": access,
+        }
+        for seed in seeds
+        for access in accesses
+        for kind in _kinds()
+    ]
 
-    Ten classes of clothes in two ways each and two materials: 22 of each sort a seed.
-    """
-    runs: list[tuple[str, int | str, str]] = []
-    methods = list(CLOTHES)
-    for material in ("brick", "cloth"):
-        runs += [("surfaces", material, method) for method in (CLEAN, TILES)]
-    for turn in range(2):
-        for number in range(10):
-            method = methods[(number + turn) % len(methods)]
-            # The second turn is of other seeds, clean ones as well.
-            runs += [("fashion_mnist", number, name) for name in (f"{CLEAN}", method)]
-    rows = []
-    for seed in seeds:
-        for access in accesses:
-            for place, (data, normal, method) in enumerate(runs):
-                turn = 100 if place >= 4 + 20 else 0
-                rows.append(
-                    {
-                        "data": data,
-                        "normal": normal,
-                        "method": method,
-                        "seed": seed + turn,
-                        "access": access,
-                    }
-                )
-    return rows
+
+def sort(row: pd.Series) -> str:
+    """Say what a row's detector is: clean, usual or not, or a victim, of whom."""
+    if row["method"] == "clean":
+        return f"clean, {row['data']}"
+    if row["method"] in buyer.UNUSUAL:
+        return row["method"]
+    if row["data"] == "surfaces":
+        return "victim, surfaces"
+    return "victim" if row["adaptation"] == "none" else "victim of an attacker who knows a defense"
 
 
 def summary(frame: pd.DataFrame) -> pd.DataFrame:
-    """Share of detectors with suspicions, clean ones and victims of each kind, with intervals."""
+    """Share of detectors with suspicions of each sort, with its interval."""
     rows = []
-    for (data, method), some in frame.groupby(["data", "method"], sort=False):
+    for name, some in frame.groupby(frame.apply(sort, axis=1), sort=False):
         flagged = int((some["suspicions"] > 0).sum())
         low, high = metrics.rate_interval(flagged, len(some))
         rows.append(
             {
-                "data": data,
-                "method": method,
+                "detectors": name,
                 "n": len(some),
                 "flagged": flagged,
                 "share": flagged / len(some),

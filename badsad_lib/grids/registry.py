@@ -92,7 +92,7 @@ GRIDS: dict[str, Grid] = {
     **{f"attack_{table}": _table(attack, table) for table in attack.TABLES},
     **{f"defense_{table}": _table(defense, table) for table in defense.DEFENSES},
     "attack_search": _once(attack_search),
-    "audits": _seeded(audits, keeps=False),
+    "audits": _seeded(audits),
     "carry_over": _seeded(carry_over),
     "crossing": _seeded(crossing),
     "detector": _counted(detector),

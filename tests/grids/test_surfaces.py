@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 
 import numpy as np
 import pandas as pd
@@ -11,7 +10,7 @@ import torch
 
 from badsad_lib import splits, surfaces
 from badsad_lib.experiments import run_key
-from badsad_lib.grids import audits, surfaces_attack
+from badsad_lib.grids import audits, buyer, surfaces_attack
 from badsad_lib.grids import surfaces as grid
 from badsad_lib.grids.neighbors import NEIGHBORS, ConvolutionalAutoencoder
 
@@ -24,10 +23,14 @@ def test_no_run_is_listed_twice(module):
 
 def test_twenty_of_each_sort_are_audited():
     rows = audits.settings()
-    clean = [row for row in rows if row["method"] == audits.CLEAN]
+    clean = [row for row in rows if row["method"].startswith("clean")]
     assert len(clean) >= 20
     assert len(rows) - len(clean) >= 20
-    assert {row["data"] for row in rows} == {"fashion_mnist", "surfaces"}
+    assert {row["data"] for row in rows} == {"fashion_mnist", "mnist", "surfaces"}
+    # Honest but unusual trainings are among the clean ones, every trigger among the victims.
+    assert set(buyer.UNUSUAL) < {row["method"] for row in clean}
+    told = {(row["trigger"], row["adaptation"]) for row in rows if row not in clean}
+    assert told >= {(kind["trigger"], kind.get("adaptation", "none")) for kind in buyer.BACKDOORED}
 
 
 @pytest.mark.parametrize("name", NEIGHBORS)
@@ -90,11 +93,23 @@ def test_shares_of_audits_have_intervals():
     frame = pd.DataFrame(
         {
             "data": "fashion_mnist",
-            "method": ["clean"] * 10 + ["x"] * 2,
+            "method": ["clean"] * 10 + ["extended"] * 2,
+            "adaptation": "none",
             "suspicions": [0] * 9 + [2, 1, 0],
         }
     )
-    found = audits.summary(frame).set_index("method")
-    assert found.loc["clean", "share"] == 0.1
-    assert 0 < found.loc["clean", "low"] < 0.1 < found.loc["clean", "high"] < 0.5
-    assert not math.isnan(found.loc["x", "high"])
+    found = audits.summary(frame).set_index("detectors")
+    assert found.loc["clean, fashion_mnist", "share"] == 0.1
+    low, high = found.loc["clean, fashion_mnist", ["low", "high"]]
+    assert 0 < low < 0.1 < high < 0.5
+    assert found.loc["victim", "n"] == 2
+
+
+def test_the_detectors_that_are_audited_are_those_of_the_tables_on_defenses(tmp_path, monkeypatch):
+    made = []
+    monkeypatch.setattr(buyer.Task, "delivered", lambda task: made.append(task.setting) or (1, 2))
+    monkeypatch.setattr(buyer.attack, "cached", lambda *given: None)
+    row = next(row for row in audits.settings() if row["method"] == "basic")
+    audits._delivered(row, tmp_path)
+    known = buyer.base() | buyer.BASIC | {"normal_class": row["normal"], "seed": row["seed"]}
+    assert made == [known]
