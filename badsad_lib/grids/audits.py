@@ -33,7 +33,7 @@ _TOLD = (2, 3, 8)
 
 def _delivered(
     setting: dict[str, Any], kept: str | Path | None
-) -> tuple[Any, splits.Split, Trigger]:
+) -> tuple[Any, Trigger, splits.Split]:
     """Return a detector of clothes or digits as a buyer gets it."""
     kind = {name: setting[name] for name in ("data", "method", "trigger", "adaptation")}
     # The paper's two ideas have a working point of their own.
