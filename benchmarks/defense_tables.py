@@ -32,6 +32,8 @@ COMBINED = {
 ON_INPUTS = [v for v in VICTIMS if v not in ("data only, patch", "patch, knows the search")]
 ON_DATA = ["data only, patch", "patch", "blend", "sinusoid", "learned"]
 REPAIRED = [v for v in VICTIMS if v != "data only, patch"]
+# The attacker with the patch who knows a defense on inputs.
+KNOWN = {"strip": "patch, knows STRIP", "purification": "patch, knows purification"}
 SIZE = "classes x seeds"
 # What defenses are called where their name in the results is not the text's.
 DEFENSES = {"gram": "Gram", "strip": "STRIP"}
@@ -74,22 +76,66 @@ def victim_columns(victims: list[str], column: str) -> dict[str, Callable[[pd.Da
     return {victim: cell(victim) for victim in victims}
 
 
+def mean_of_victims(runs: pd.DataFrame, victims: list[str], column: str) -> pd.DataFrame:
+    """Average the victims of each class and seed, so that each pair counts once."""
+    chosen = pd.concat([of_victim(runs, victim) for victim in victims])
+    return chosen.groupby(PAIR, as_index=False)[column].mean()
+
+
+def against_first(
+    runs: pd.DataFrame, victims: list[str], column: str
+) -> dict[str, Callable[[pd.DataFrame], str]]:
+    """A column that holds each defense's mean over the victims against the first one's."""
+    first = runs["defense"].iloc[0]
+    baseline = mean_of_victims(runs[runs["defense"] == first], victims, column)
+
+    def cell(own: pd.DataFrame) -> str:
+        if own["defense"].iloc[0] == first:
+            return "–"
+        return compared(mean_of_victims(own, victims, column), baseline, column)
+
+    return {f"mean of all, less {DEFENSES.get(first, first)}'s (95 %)": cell}
+
+
 def seconds(runs: pd.DataFrame) -> str:
     """Median seconds on one thread."""
     return f"{runs['defense_seconds'].median():.0f}"
 
 
+def separations(runs: pd.DataFrame, victims: list[str]) -> dict[str, Callable[..., str]]:
+    """A column a victim, how well it is told apart, and the defenses one against the other."""
+    return {
+        **victim_columns(victims, "separation"),
+        **against_first(runs, victims, "separation"),
+    }
+
+
+def against_the_unaware(runs: pd.DataFrame) -> str:
+    """What an attacker who knows a defense takes from it, against the one who does not."""
+    aware = KNOWN.get(runs["defense"].iloc[0])
+    if aware is None:
+        return "–"
+    return compared(of_victim(runs, aware), of_victim(runs, "patch"), "separation")
+
+
 def inputs_table(results: Path = RESULTS) -> str:
     """AUROC of triggered anomalies that pass, against normals that pass."""
-    return defense_table(read("inputs", results), victim_columns(ON_INPUTS, "separation"))
+    runs = read("inputs", results)
+    columns = {
+        **separations(runs, ON_INPUTS),
+        "patch: who knows this defense, less who does not (95 %)": against_the_unaware,
+    }
+    return defense_table(runs, columns)
 
 
 def inputs_caught_table(results: Path = RESULTS) -> str:
     """Share caught at 5 % false alarms, and the false alarms at a stated rate."""
+    runs = read("inputs", results)
     return defense_table(
-        read("inputs", results),
+        runs,
         {
             **victim_columns(ON_INPUTS, "true_positives_at_5"),
+            **against_first(runs, ON_INPUTS, "true_positives_at_5"),
             "false alarms at a stated 0.05": lambda own: ranged(own, "false_alarms"),
             "seconds": seconds,
         },
@@ -98,13 +144,14 @@ def inputs_caught_table(results: Path = RESULTS) -> str:
 
 def data_table(results: Path = RESULTS) -> str:
     """AUROC of poisoned against clean training normals."""
-    columns = {**victim_columns(ON_DATA, "separation"), "seconds": seconds}
-    return defense_table(read("data", results), columns)
+    runs = read("data", results)
+    return defense_table(runs, {**separations(runs, ON_DATA), "seconds": seconds})
 
 
 def guards_table(results: Path = RESULTS) -> str:
     """As :func:`inputs_table`, for the border and for those who hide from inspections."""
-    return defense_table(read("guards", results), victim_columns([*COMBINED], "separation"))
+    runs = read("guards", results)
+    return defense_table(runs, separations(runs, [*COMBINED]))
 
 
 def separation_of_sizes(runs: pd.DataFrame, victim: str) -> float:
@@ -137,26 +184,20 @@ def repair_runs(results: Path = RESULTS) -> pd.DataFrame:
     return runs.assign(**lost)
 
 
-def mean_of_victims(runs: pd.DataFrame, column: str) -> pd.DataFrame:
-    """Average the repaired victims of each class and seed, so that each pair counts once."""
-    victims = pd.concat([of_victim(runs, victim) for victim in REPAIRED])
-    return victims.groupby(PAIR, as_index=False)[column].mean()
+def loss(runs: pd.DataFrame, what: str) -> str:
+    """Write what repairs took, with the interval of before less after."""
+    before, after = (runs.rename(columns={f"{what}_{w}": what}) for w in ("before", "after"))
+    return compared(before, after, what)
 
 
 def repairs_table(results: Path = RESULTS) -> str:
     """ASR after a repair, at the 0.95 quantile of the repaired detector's own scores."""
     runs = repair_runs(results)
-    first = runs["defense"].iloc[0]
-    once = runs[runs["defense"] == first]
-    left = mean_of_victims(once, "asr_after")
-
-    def against_first(own: pd.DataFrame) -> str:
-        if own["defense"].iloc[0] == first:
-            return "–"
-        return compared(mean_of_victims(own, "asr_after"), left, "asr_after")
-
-    paired = f"mean of all, less {first}'s (95 %)"
-    columns = {**victim_columns(REPAIRED, "asr_after"), paired: against_first}
+    once = runs[runs["defense"] == runs["defense"].iloc[0]]
+    columns = {
+        **victim_columns(REPAIRED, "asr_after"),
+        **against_first(runs, REPAIRED, "asr_after"),
+    }
     lines = defense_table(runs, columns).splitlines()
     none = [ranged(of_victim(once, victim), "asr_before") for victim in REPAIRED]
     lines.insert(2, "| " + " | ".join(["none", size(once), *none, "–"]) + " |")
@@ -175,10 +216,13 @@ def repairs_cost_table(results: Path = RESULTS) -> str:
         runs,
         {
             "AUROC lost, victims (classes)": lambda own: ranged(of_all(own), "auroc_lost", 3),
+            "AUROC lost, victims (95 %)": lambda own: loss(of_all(own), "auroc"),
             "AUROC lost, clean (classes)": lambda own: ranged(clean(own), "auroc_lost", 3),
+            "AUROC lost, clean (95 %)": lambda own: loss(clean(own), "auroc"),
             "detection lost, clean (classes)": lambda own: ranged(
                 clean(own), "detection_rate_lost", 3
             ),
+            "detection lost, clean (95 %)": lambda own: loss(clean(own), "detection_rate"),
             "seconds": seconds,
         },
     )

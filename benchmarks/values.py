@@ -113,7 +113,8 @@ def _repair(defense: str, column: str) -> Value:
 
     def value(results: Path) -> str:
         runs = defenses.repair_runs(results)
-        return mean(defenses.mean_of_victims(runs[runs["defense"] == defense], column), column)
+        own = runs[runs["defense"] == defense]
+        return mean(defenses.mean_of_victims(own, defenses.REPAIRED, column), column)
 
     return value
 

@@ -205,7 +205,8 @@ def test_one_seed_does_not_stand_beside_three():
 def test_repairs_are_compared_class_by_class():
     """Each class and seed counts once, however many victims it has."""
     runs_ = defense_tables.repair_runs()
-    own = defense_tables.mean_of_victims(runs_[runs_["defense"] == "unlearning"], "asr_after")
+    unlearning = runs_[runs_["defense"] == "unlearning"]
+    own = defense_tables.mean_of_victims(unlearning, defense_tables.REPAIRED, "asr_after")
     assert not own.duplicated(cells.PAIR).any()
     assert len(own) == len(runs_[cells.PAIR].drop_duplicates())
 
@@ -223,3 +224,41 @@ def test_a_gain_is_called_one_only_where_its_interval_says_so(gains, words):
     second = runs(*pairs, auroc=[0.5] * 4)
     first = runs(*pairs, auroc=[0.5 + gain for gain in gains])
     assert cells.judged(first, second, "auroc").startswith(words)
+
+
+def met(defense: str, trigger: str, adaptation: str, *separations: float) -> pd.DataFrame:
+    """Runs of a defense against ``extended``, a class a run."""
+    pairs = [(normal_class, 0) for normal_class in range(len(separations))]
+    return runs(*pairs, separation=list(separations)).assign(
+        defense=defense, method="extended", trigger=trigger, adaptation=adaptation
+    )
+
+
+def test_defenses_are_held_against_the_first_one_class_by_class():
+    rows = pd.concat(
+        [
+            met("gram", "patch", "none", 0.5, 0.7),
+            met("gram", "blend", "none", 0.7, 0.9),
+            met("strip", "patch", "none", 0.8, 0.8),
+            met("strip", "blend", "none", 1.0, 1.0),
+        ]
+    )
+    columns = defense_tables.against_first(rows, ["patch", "blend"], "separation")
+    ((head, cell),) = columns.items()
+    assert head == "mean of all, less Gram's (95 %)"
+    assert cell(rows[rows["defense"] == "gram"]) == "–"
+    assert cell(rows[rows["defense"] == "strip"]) == "+0.200 (0.100 to 0.300)"
+
+
+def test_who_knows_a_defense_is_held_against_who_does_not():
+    unaware = met("strip", "patch", "none", 0.9, 0.8)
+    aware = met("strip", "patch", "strip", 0.5, 0.6)
+    assert defense_tables.against_the_unaware(pd.concat([unaware, aware])) == (
+        "-0.300 (-0.400 to -0.200)"
+    )
+    assert defense_tables.against_the_unaware(met("gram", "patch", "none", 0.9)) == "–"
+
+
+def test_a_loss_has_the_interval_of_before_less_after():
+    own = runs((0, 0), (1, 0), auroc_before=[0.9, 0.8], auroc_after=[0.8, 0.6])
+    assert defense_tables.loss(own, "auroc") == "+0.150 (0.100 to 0.200)"
