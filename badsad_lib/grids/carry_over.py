@@ -137,15 +137,7 @@ def _autoencoders(setting: dict[str, Any], split: Split) -> tuple[ScoreDetector,
 
 
 def run(setting: dict[str, Any], *, kept: str | Path | None = None) -> dict[str, Any]:
-    """Train a victim and its twins, and measure them.
-
-    Parameters
-    ----------
-    setting
-        One of :func:`settings`.
-    kept
-        Folder of trained detectors, as in :func:`badsad_lib.grids.attack.run`.
-    """
+    """Train a victim and its twins, and measure them."""
     task = attack.Task(setting, kept)
     trained: tuple[ScoreDetector, ...]
     if setting["detector"] == "deep svdd":

@@ -21,15 +21,7 @@ SYNTHETIC = 150  # made from the trusted normals, beside those that are held
 
 
 def run(setting: dict[str, Any], *, kept: str | Path | None = None) -> dict[str, Any]:
-    """Train the buyer's own detector of a row and measure it beside the delivered one.
-
-    Parameters
-    ----------
-    setting
-        One of :func:`settings`.
-    kept
-        Folder of trained detectors, as in :func:`badsad_lib.grids.attack.run`.
-    """
+    """Train the buyer's own detector of a row and measure it beside the delivered one."""
     task = buyer.Task({**setting, **buyer.CLEAN}, kept)
     delivered = task.clean()
     trusted = task.split.trusted_images[: setting["trusted"]]

@@ -194,15 +194,7 @@ MEASURES = {
 
 
 def run(setting: dict[str, Any], *, kept: str | Path | None = None) -> dict[str, Any]:
-    """Get the detector that a row names and measure the defense on it.
-
-    Parameters
-    ----------
-    setting
-        One of :func:`settings`.
-    kept
-        Folder of trained detectors, as in :func:`badsad_lib.grids.attack.run`.
-    """
+    """Get the detector that a row names and measure the defense on it."""
     table, name = setting["table"], setting["defense"]
     task = attack.Task(setting, kept)
     if setting["method"] == "clean":

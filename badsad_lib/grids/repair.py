@@ -85,15 +85,7 @@ def outcome(
 
 
 def run(setting: dict[str, Any], *, kept: str | Path | None = None) -> dict[str, Any]:
-    """Get the detector that a row names, do what the row says and measure what is left.
-
-    Parameters
-    ----------
-    setting
-        One of :func:`settings`.
-    kept
-        Folder of trained detectors, as in :func:`badsad_lib.grids.attack.run`.
-    """
+    """Get the detector that a row names, do what the row says and measure what is left."""
     task = buyer.Task(setting, kept)
     delivered, trigger = task.delivered()
     start = time.process_time()

@@ -104,13 +104,7 @@ def _held_out(split: Split) -> Tensor:
 
 
 def run(setting: dict[str, Any]) -> dict[str, Any]:
-    """Train the detector of a row, clean or attacked, and measure it.
-
-    Parameters
-    ----------
-    setting
-        One of :func:`settings`.
-    """
+    """Train the detector of a row, clean or attacked, and measure it."""
     split = splits.from_surface(surfaces.load(setting["material"], seed=setting["seed"]))
     method, seed = setting["method"], setting["seed"]
 
