@@ -17,11 +17,13 @@ they want ``allow_code=True``, and better a machine that may be lost.
 from __future__ import annotations
 
 import copy
+import functools
 import hashlib
 import importlib
 import importlib.util
 import math
 import sys
+import threading
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
@@ -47,6 +49,10 @@ Shape = tuple[int, int, int]
 
 MOST_BYTES = 2**30
 """The largest file that is opened as a detector."""
+MOST_SECONDS = 30.0
+"""An ONNX file is stopped after so long an image: it may hold a loop that never ends."""
+MOST_MEMORY = 2**33
+"""What an ONNX file may allocate, in bytes, whatever it asks for."""
 
 
 class ScoringError(ValueError):
@@ -148,8 +154,8 @@ class Preprocessing:
     size
         Height and width that images are resized to, bilinear with antialiasing; None keeps theirs.
     scale
-        ``unit`` hands on [0, 1], ``255`` hands on 0 to 255, ``(mean, std)`` standardizes: each a
-        number, or one for each channel.
+        ``unit`` hands on [0, 1], to an ONNX file that takes bytes 0 to 255; ``255`` hands on 0 to
+        255; ``(mean, std)`` standardizes: each a number, or one for each channel.
     """
 
     color: str = "keep"
@@ -263,9 +269,12 @@ class _Module(_Model):
         for parameter in self.module.parameters():
             parameter.requires_grad_(False)
         self.center = center
+        held = (*self.module.parameters(), *self.module.buffers())
+        # Half and double precision take images of their own kind only.
+        self.dtype = next((one.dtype for one in held if one.is_floating_point()), torch.float32)
 
     def scores(self, prepared: Tensor) -> Tensor:
-        return _reduced(self.module(prepared), self.center)
+        return _reduced(self.module(prepared.to(self.dtype)), self.center)
 
 
 class _Ours(_Model):
@@ -293,6 +302,8 @@ class _Onnx(_Model):
         options = runtime.SessionOptions()
         options.log_severity_level = 4
         options.intra_op_num_threads = torch.get_num_threads()
+        if _memory_is_limited(runtime):
+            options.add_session_config_entry("session.use_env_allocators", "1")
         try:
             self.session = runtime.InferenceSession(
                 content, options, providers=["CPUExecutionProvider"]
@@ -306,6 +317,8 @@ class _Onnx(_Model):
                 f"{path} must have one input of images, (N, C, H, W) or flattened, got {shapes}"
             )
         floats = [one.name for one in outputs if one.type in _FLOATS]
+        # Where it says which one holds a single number an image, those are the scores.
+        single = [one.name for one in outputs if one.name in floats and _is_single(one.shape)]
         if output is not None and output not in (names := [one.name for one in outputs]):
             raise ValueError(f"{path} has no output {output!r}; choose one of {names}")
         if (output or next(iter(floats), None)) not in floats:
@@ -314,8 +327,9 @@ class _Onnx(_Model):
                 f"{path} must have an output of floats, the scores, got {types}"
                 + (f"; choose one of {floats}" if floats else "")
             )
-        self.path, self.output, self.center = path, output or floats[0], center
-        self.input = inputs[0]
+        usual = floats[0] if center is not None else (single or floats)[0]
+        self.path, self.output, self.center = path, output or usual, center
+        self.runtime, self.input, self.floats = runtime, inputs[0], floats
         kinds: dict[str, Any] = {"tensor(float)": np.float32, "tensor(double)": np.float64}
         kinds |= {"tensor(uint8)": np.uint8, "tensor(float16)": np.float16}
         if self.input.type not in kinds:
@@ -343,11 +357,15 @@ class _Onnx(_Model):
             # A model of fixed batch size gets its last image again, and that score is dropped.
             full = np.concatenate([batch, batch[-1:].repeat(step - len(batch), axis=0)])
             try:
-                [found] = self.session.run([self.output], {self.input.name: full})
+                [found] = self._run(full)
             except Exception as error:
+                why = _first_line(error)
+                if "memory" in str(error).lower():
+                    why = f"it asks for more than {MOST_MEMORY / 2**30:.0f} GB of memory for them; "
+                    why += "hand over fewer at a time (batch_size=..., --batch-size)"
                 raise ScoringError(
                     f"{self.path} failed on {len(full)} images of shape "
-                    f"{tuple(prepared.shape[1:])}: {_first_line(error)}"
+                    f"{tuple(prepared.shape[1:])}: {why}"
                 ) from error
             if found.ndim == 0 or len(found) != len(full):
                 raise ScoringError(
@@ -355,7 +373,51 @@ class _Onnx(_Model):
                     f"{found.shape} for {len(full)} images"
                 )
             parts.append(torch.from_numpy(np.array(found[: len(batch)], dtype=np.float64)))
-        return _reduced(torch.cat(parts), self.center)
+        try:
+            return _reduced(torch.cat(parts), self.center)
+        except ScoringError as error:
+            if len(self.floats) == 1:
+                raise
+            raise ScoringError(
+                f"output {self.output!r} of {self.path}: {error}; or choose another output of "
+                f"{self.floats} (output=..., --output)"
+            ) from error
+
+    def _run(self, images: np.ndarray) -> list[np.ndarray]:
+        """Run it on a batch; a file that does not come to an end is stopped."""
+        options = self.runtime.RunOptions()
+        seconds = MOST_SECONDS * len(images)
+        timer = threading.Timer(seconds, setattr, (options, "terminate", True))
+        timer.daemon = True
+        timer.start()
+        try:
+            return self.session.run([self.output], {self.input.name: images}, options)
+        except Exception as error:
+            if options.terminate:
+                raise TimeoutError(f"stopped after {seconds:g} s, without a score") from error
+            raise
+        finally:
+            timer.cancel()
+
+
+def _is_single(shape: Sequence[Any]) -> bool:
+    """Whether an output of this shape is one number an image; of unknown sides nobody knows."""
+    return 1 <= len(shape) <= 4 and all(side == 1 for side in shape[1:])
+
+
+@functools.cache
+def _memory_is_limited(runtime: Any) -> bool:
+    """Limit what all ONNX files together may allocate; whether this onnxruntime can do that."""
+    try:
+        place = runtime.OrtMemoryInfo(
+            "Cpu", runtime.OrtAllocatorType.ORT_ARENA_ALLOCATOR, 0, runtime.OrtMemType.DEFAULT
+        )
+        # -1 leaves a setting as it is; 1 asks for as much as is needed, not for twice as much.
+        limits = runtime.OrtArenaCfg(MOST_MEMORY, 1, -1, -1)
+        runtime.create_and_register_allocator(place, limits)
+    except Exception:  # its errors share no class; somebody else may have set one
+        return False
+    return True
 
 
 def _reduced(output: Any, center: Tensor | None) -> Tensor:
@@ -485,7 +547,8 @@ class Wrapped(Thresholded):
 
         A size or color of its preprocessing takes images of any.
         """
-        return self._model.shape if self.preprocessing.is_nothing else None
+        kept = self.preprocessing.size is None and self.preprocessing.color == "keep"
+        return self._model.shape if kept else None
 
     @property
     def features(self) -> int | None:
@@ -552,6 +615,7 @@ class Wrapped(Thresholded):
         return self._scores(images)
 
 
+BATCH_SIZE = 256
 TORCHSCRIPT = (".pt", ".pth", ".ts")
 SIGNS = {"higher": 1, "lower": -1}
 
@@ -567,7 +631,7 @@ def wrap(
     center: Tensor | np.ndarray | Sequence[float] | None = None,
     output: str | None = None,
     allow_code: bool = False,
-    batch_size: Count = 256,
+    batch_size: Count = BATCH_SIZE,
     normals: Tensor | np.ndarray | None = None,
     anomalies: Tensor | np.ndarray | None = None,
 ) -> DeepSAD | TiledDeepSAD | Wrapped:
@@ -585,6 +649,7 @@ def wrap(
         - A path that ends in ``.safetensors`` (a saved DeepSAD, of tiles or not), ``.onnx``,
           ``.pt``, ``.pth`` or ``.ts`` (**TorchScript**, only with ``allow_code``), or
           ``file.py:name``, an object in a Python file of your own (only with ``allow_code``).
+          That may be wrapped already, as it has to be for a latent and its center.
         - Any other **callable** of a float32 NumPy array (N, C, H, W) that returns (N,) scores.
     size, color, scale
         What is done to images before, see :class:`Preprocessing`.
@@ -595,7 +660,8 @@ def wrap(
         (D,) point that the squared distance of a latent (N, D) is measured to.
     output
         Name of the output of an ONNX file that holds the score or the latent; by default the first
-        one of floats.
+        one of floats, without a ``center`` the first of a single number an image, where there is
+        one.
     allow_code
         Open files that run code of their author.
     batch_size
@@ -606,7 +672,8 @@ def wrap(
     Returns
     -------
     DeepSAD, TiledDeepSAD or Wrapped
-        One of this library comes back as it is, unless its images have to be prepared.
+        One of this library comes back as it is, unless its images have to be prepared, and so does
+        one that is wrapped.
 
     Raises
     ------
@@ -629,8 +696,17 @@ def wrap(
     if isinstance(detector, str | Path):
         path = Path(detector)
         detector, kind = _opened(str(detector), allow_code, output, point)
-        if path.suffix in (".onnx", *TORCHSCRIPT):
+        if path.suffix.lower() in (".onnx", *TORCHSCRIPT):
             digest = hashlib.sha256(_read(path)).hexdigest()
+    if isinstance(detector, Wrapped):
+        if not preprocessing.is_nothing or sign or point is not None or batch_size != BATCH_SIZE:
+            raise ValueError(
+                "this detector is wrapped already: give size, color, scale, sign, center and "
+                "batch_size there"
+            )
+        if normals is not None:
+            self_check(detector, normals, anomalies).raise_if_wrong()
+        return detector
     if isinstance(detector, DeepSAD | TiledDeepSAD) and not detector.is_fitted:
         name = type(detector).__name__
         raise ValueError(f"this {name} is not fitted: call fit(images, semi_labels) first")
@@ -643,6 +719,10 @@ def wrap(
         wrapped = detector
     else:
         model, found, usual = _adapted(detector, point)
+        if isinstance(model, _Onnx) and model.dtype == np.uint8:
+            if scale not in ("unit", "255"):
+                raise ValueError(f"{model.path} takes whole numbers from 0 to 255: leave out scale")
+            preprocessing = Preprocessing(color, sizes, "255")
         wrapped = Wrapped(
             model,
             kind or found,
@@ -650,7 +730,8 @@ def wrap(
             preprocessing=preprocessing,
             batch_size=batch_size,
         )
-        wrapped.digest_ = digest and f"{digest} {output} {center} {wrapped._sign}"
+        middle = None if point is None else hashlib.sha256(point.numpy().tobytes()).hexdigest()
+        wrapped.digest_ = digest and f"{digest} {output} {middle} {wrapped._sign}"
     if normals is not None:
         self_check(wrapped, normals, anomalies).raise_if_wrong()
     return wrapped
@@ -715,13 +796,14 @@ def _opened(name: str, allow_code: bool, output: str | None, center: Tensor | No
         raise IsADirectoryError(f"{path} is a folder; name the file of the detector")
     if not path.is_file():
         raise FileNotFoundError(f"no detector at {path}; check the path")
-    if path.suffix == SUFFIX:
+    suffix = path.suffix.lower()
+    if suffix == SUFFIX:
         return load_detector(path), ""
-    if path.suffix == ".onnx":
+    if suffix == ".onnx":
         return _Onnx(path, output, center), ""
-    if path.suffix in TORCHSCRIPT:
+    if suffix in TORCHSCRIPT:
         return _from_torchscript(path, allow_code), "TorchScript"
-    if path.suffix in (".pkl", ".pickle", ".joblib"):
+    if suffix in (".pkl", ".pickle", ".joblib"):
         raise ValueError(
             f"{path} is a pickle, which runs any code when it is opened: refused. If you trust it, "
             "open it yourself and wrap the object; on the command line, in a file of your own, "
@@ -803,6 +885,8 @@ class SelfCheck:
 
 ORDER_TOLERANCE = 1e-3
 INVERTED = 0.25
+FEW = 10
+"""So many scores must be seen before their sign or their values are judged."""
 
 
 @checked
@@ -844,6 +928,11 @@ def self_check(
     if spread == 0:
         problems.append(f"it gives all {len(all_scores)} images the same score {all_scores[0]:g}")
         return SelfCheck(tuple(problems), value, seconds)
+    if len(all_scores) >= FEW and len(two := np.unique(all_scores)) == 2:
+        problems.append(
+            f"its {len(all_scores)} scores are all {two[0]:g} or {two[1]:g}, as labels are: wrap "
+            "what gives scores (decision_function, not predict)"
+        )
     again = detector.decision_function(some.flip(0))[::-1]
     alone = np.concatenate([detector.decision_function(one[None]) for one in some[:4]])
     drift = max(float(np.abs(again - scores).max()), float(np.abs(alone - scores[:4]).max()))
@@ -851,9 +940,11 @@ def self_check(
         problems.append("the same images get other scores when asked again: it draws at random")
     elif drift > tolerance * spread:
         problems.append(
-            "scores depend on the other images of the batch or on their order (training mode?)"
+            "scores depend on the other images of the batch or on their order: a network in "
+            "training mode does that, and what ranks a batch, as PyOD's ECOD; batch_size=1 "
+            "(--batch-size 1) scores images one by one"
         )
-    if value is not None and value < INVERTED and len(all_scores) >= 10:
+    if value is not None and value < INVERTED and len(all_scores) >= FEW:
         problems.append(
             f"the sign looks inverted: AUROC {value:.2f}; wrap it with the other one of "
             "sign='lower' and 'higher' (--sign)"

@@ -17,7 +17,7 @@ from sklearn.svm import OneClassSVM
 from torch import nn
 
 from badsad_lib import DeepSAD, defenses, detectors, metrics
-from badsad_lib.detectors import Access, Preprocessing, self_check, wrap
+from badsad_lib.detectors import Access, Preprocessing, ScoringError, self_check, wrap
 from badsad_lib.images import to_float
 from badsad_lib.report import measure
 from badsad_lib.triggers import Patch
@@ -211,8 +211,25 @@ def test_more_than_one_number_an_image_is_refused():
         wrap(lambda x: x.mean((2, 3)).repeat(2, 1)).decision_function(normals())
 
 
+@pytest.mark.parametrize("dtype", [torch.float16, torch.float64])
+def test_a_module_of_another_precision_gets_images_of_its_own(dtype):
+    model = nn.Sequential(nn.Flatten(), nn.Linear(256, 1))
+    expected = wrap(model).decision_function(odd())
+    found = wrap(model.to(dtype)).decision_function(odd())
+    np.testing.assert_allclose(found, expected, atol=2e-3)
+
+
+def test_what_is_wrapped_comes_back_as_it_is():
+    wrapped = wrap(Autoencoder())
+    assert wrap(wrapped) is wrapped
+    for settings in ({"sign": "lower"}, {"scale": "255"}, {"center": [0.0]}, {"batch_size": 1}):
+        with pytest.raises(ValueError, match="wrapped already"):
+            wrap(wrapped, **settings)
+
+
 DRAWS = np.random.default_rng(0)
 BAD = {
+    "are all 0 or 1, as labels are": lambda x: x.mean((1, 2, 3)) > 0.6,
     "same score": lambda x: np.zeros(len(x)),
     "draws at random": lambda x: DRAWS.random(len(x)),
     "depend on the other images": lambda x: x.mean((1, 2, 3)) - x.mean(),
@@ -224,6 +241,15 @@ BAD = {
 def test_a_wrap_that_is_wrong_is_said(problem):
     with pytest.raises(ValueError, match=problem):
         wrap(BAD[problem], normals=normals(), anomalies=odd())
+
+
+def test_what_ranks_a_batch_is_usable_one_by_one():
+    def ranks(x):
+        return x.mean((1, 2, 3)) - np.mean(x, dtype=np.float32) * (len(x) > 1)
+
+    with pytest.raises(ValueError, match="batch_size=1"):
+        wrap(ranks, normals=normals(), anomalies=odd())
+    wrap(ranks, batch_size=1, normals=normals(), anomalies=odd())
 
 
 def test_a_wrap_that_is_right_passes_its_check():
@@ -325,6 +351,76 @@ def test_an_onnx_file_is_run_whatever_its_batch(batch, tmp_path):
     )
     with pytest.raises(ValueError, match="16x16 pixels"):
         wrapped.decision_function(odd(shape=(1, 20, 16)))
+
+
+def onnx_text(path, text):
+    """An ONNX file of a graph in ONNX's own notation."""
+    pytest.importorskip("onnxruntime")
+    parser = pytest.importorskip("onnx.parser")
+    model = parser.parse_model(f'<ir_version: 8, opset_import: ["": 13]> {text}')
+    path.write_bytes(model.SerializeToString())
+    return path
+
+
+MEAN = "scores = ReduceMean <axes = [1, 2, 3], keepdims = 0> (images)"
+
+
+def test_an_onnx_file_of_bytes_gets_bytes(tmp_path):
+    path = onnx_text(
+        tmp_path / "x.ONNX",
+        "g (uint8[n, 1, 16, 16] pixels) => (float[n] scores) "
+        f"{{ images = Cast <to = 1> (pixels) {MEAN} }}",
+    )
+    for scale in ("unit", "255"):
+        wrapped = wrap(path, scale=scale)
+        assert wrapped.shape_ == SHAPE
+        np.testing.assert_allclose(
+            wrapped.decision_function(odd()), odd().mean((1, 2, 3)) * 255, atol=0.1
+        )
+    with pytest.raises(ValueError, match="whole numbers from 0 to 255"):
+        wrap(path, scale=(0.5, 0.5))
+
+
+def test_of_several_outputs_that_of_one_number_an_image_holds_the_scores(tmp_path):
+    text = (
+        "g (float[n, 1, 16, 16] images) => (float[n, 16] latent, float[n] scores) "
+        "{{ latent = ReduceMean <axes = [1, 2], keepdims = 0> (images) {} }}"
+    )
+    path = onnx_text(tmp_path / "x.onnx", text.format(MEAN))
+    mean = odd().mean((1, 2, 3))
+    np.testing.assert_allclose(wrap(path).decision_function(odd()), mean, rtol=1e-5)
+    distance = odd().mean((1, 2)).square().sum(1)
+    found = wrap(path, center=[0.0] * 16).decision_function(odd())
+    np.testing.assert_allclose(found, distance, rtol=1e-5)
+    with pytest.raises(ScoringError, match=r"choose another output of \['latent', 'scores'\]"):
+        wrap(path, output="latent").decision_function(odd())
+
+
+def test_an_onnx_file_that_does_not_end_is_stopped(tmp_path, monkeypatch):
+    path = onnx_text(
+        tmp_path / "x.onnx",
+        "g (float[n, 1, 16, 16] images) => (float[n] scores) "
+        f"<int64 times = {{{2**62}}}, bool yes = {{1}}> {{ "
+        f"{MEAN.replace('scores', 'mean')} "
+        "scores = Loop (times, yes, mean) <body = again "
+        "(int64 i, bool go, float[m] x) => (bool on, float[m] y) "
+        "{ on = Identity (go) y = Add (x, x) }> }",
+    )
+    monkeypatch.setattr(detectors, "MOST_SECONDS", 0.01)
+    with pytest.raises(ScoringError, match=r"stopped after 0\.2 s"):
+        wrap(path).decision_function(odd(20))
+
+
+def test_an_onnx_file_cannot_allocate_all_memory(tmp_path):
+    path = onnx_text(
+        tmp_path / "x.onnx",
+        "g (float[n, 1, 16, 16] images) => (float[n] scores) "
+        f"<int64[1] many = {{{2**34}}}> {{ "
+        f"{MEAN.replace('scores', 'mean')} huge = ConstantOfShape (many) "
+        "zero = ReduceMax <keepdims = 0> (huge) scores = Add (mean, zero) }",
+    )
+    with pytest.raises(ScoringError, match="batch_size"):
+        wrap(path).decision_function(odd())
 
 
 def test_an_onnx_file_that_refers_to_others_is_refused(tmp_path):

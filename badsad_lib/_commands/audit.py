@@ -26,6 +26,7 @@ def run(args: argparse.Namespace) -> int:
             sign=args.sign,
             scale=args.scale,
             output=args.output,
+            batch_size=args.batch_size,
             allow_code=args.allow_code,
         )
     except (ImportError, TypeError) as error:  # what a file of one's own holds, say
@@ -152,7 +153,16 @@ def add(subcommands: Any) -> None:
     model.add_argument(
         "--output",
         metavar="NAME",
-        help="of an ONNX file: the output that holds the scores (default: the first of floats)",
+        help="of an ONNX file: the output that holds the scores (default: the first of floats, if "
+        "possible of one number an image)",
+    )
+    model.add_argument(
+        "--batch-size",
+        type=_count,
+        default=detectors.BATCH_SIZE,
+        metavar="N",
+        help="images that it gets at a time: 1 for one that takes no more, or ranks a batch "
+        "(default: %(default)s)",
     )
     model.add_argument(
         "--scale",
