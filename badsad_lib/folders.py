@@ -251,10 +251,17 @@ def _printable(name: str) -> str:
     )
 
 
-def _entries(path: Path, anomalies: Path | None, skipped: list[Skipped]) -> list[_Entry]:
+def _entries(
+    path: Path, anomalies: Path | None, skipped: list[Skipped], notes: list[str]
+) -> list[_Entry]:
     train, test = _named(path, "train"), _named(path, "test")
     if train is not None and test is not None:
         parts = [(train, False), (test, True)]
+        why = "beside train and test, no part of the layout of MVTec AD: left alone"
+        known = ("train", "test", "ground_truth")
+        beside = [one for one in _subfolders(path) if one.name.lower() not in known]
+        skipped += [Skipped(_shown(one, path), why) for one in beside]
+        _note_loose(path, path, skipped)
     else:
         parts = [(path, False)]
     entries: list[_Entry] = []
@@ -265,6 +272,10 @@ def _entries(path: Path, anomalies: Path | None, skipped: list[Skipped]) -> list
             if inner and is_test:
                 raise ValueError(_which_is_normal(folder, inner))
             entries += _walk(folder, path, "", is_test, skipped)
+            if others := [one for one in inner if anomalies is None or one != anomalies]:
+                names = ", ".join(_shown(one, folder) for one in others[:5])
+                more = f" and {len(others) - 5} more" if len(others) > 5 else ""
+                notes.append(f"all of {names}{more} counts as normal, like the images beside it")
             continue
         # Of the training part of MVTec AD all is normal, whatever the folder is called.
         only_one = len(inner) == 1 and not is_test and len(parts) == 2
@@ -275,11 +286,26 @@ def _entries(path: Path, anomalies: Path | None, skipped: list[Skipped]) -> list
             entries += _walk(one, path, "" if normal else _printable(one.name), is_test, skipped)
         _note_loose(folder, path, skipped)
     if anomalies is not None:
+        apart = os.path.realpath(anomalies)
+        there = {os.path.realpath(entry.file): entry for entry in entries}
+        if apart != os.path.realpath(path):  # a folder in that of the normals is none of them
+            there = {n: e for n, e in there.items() if e.kind or not Path(n).is_relative_to(apart)}
+            entries = list(there.values())
         inner = _subfolders(anomalies)
         for one in inner or [anomalies]:
             if _is_normal(one):
                 raise ValueError(f"{one} is named like a folder of normals, among the anomalies")
-            entries += _walk(one, anomalies, _printable(one.name), False, skipped)
+            for entry in _walk(one, anomalies, _printable(one.name), False, skipped):
+                twice = there.get(os.path.realpath(entry.file))
+                if twice is None:
+                    entries.append(entry)
+                elif twice.kind == "":
+                    raise ValueError(
+                        f"{_printable(str(entry.file))} is among the normals and among the "
+                        "anomalies: name folders that have no file in common"
+                    )
+                else:
+                    skipped.append(Skipped(entry.name, "among the anomalies already"))
         if inner:
             _note_loose(anomalies, anomalies, skipped)
     return entries
@@ -425,7 +451,8 @@ def load(
         Another folder, of anomalies only; each folder in it is a kind.
     size
         Side of a square, or (height, width), 16 to 256 pixels. By default that of the pictures
-        where all have the same; else a square of 128 pixels, or of the shortest side.
+        where all have the same; else a square of 128 pixels, or of the shorter side that all but
+        a tenth of them have at least: those are enlarged.
     color
         ``gray``, ``rgb``, or ``auto``: gray where all pictures are, else color.
     fit
@@ -451,7 +478,8 @@ def load(
     """
     root, others = _folder(path), None if anomalies is None else _folder(anomalies)
     skipped: list[Skipped] = []
-    entries = _entries(root, others, skipped)
+    read: list[str] = []
+    entries = _entries(root, others, skipped, read)
     usable: list[tuple[_Entry, _Header]] = []
     for entry in tqdm(entries, "looking", disable=not progress, unit="file"):
         with _quietly():
@@ -463,9 +491,13 @@ def load(
     sizes = Counter(header.size for _, header in usable)
     side = _side(size, sizes)
     if fit == "tiles":
-        small = [e for e, h in usable if h.size[0] < side[0] or h.size[1] < side[1]]
-        skipped += [Skipped(e.name, f"smaller than a tile of {side[0]}x{side[1]}") for e in small]
-        usable = [(entry, header) for entry, header in usable if entry not in small]
+        found, usable = usable, []
+        for entry, header in found:
+            if header.size[0] < side[0] or header.size[1] < side[1]:
+                reason = f"smaller than a tile of {side[0]}x{side[1]}"
+                skipped.append(Skipped(entry.name, reason))
+            else:
+                usable.append((entry, header))
         _require(root, usable, skipped)
     if color == "auto":
         color = "gray" if all(header.gray for _, header in usable) else "rgb"
@@ -500,16 +532,17 @@ def load(
     file = torch.tensor(of_file)
     images = torch.from_numpy(pixels[: len(of_file)]).permute(0, 3, 1, 2).contiguous()
     notes = [
+        *read,
         _fitted(sizes, side, fit),
+        _enlarged(sizes, side, fit),
         *(f"{_number(n, 'picture')} {what}" for what, n in done.items()),
     ]
-    if repeated := _repeated(images):
-        same = "image is" if repeated == 1 else "images are"
-        notes.append(f"{repeated:,} {same} the same as another one: keep one of each")
+    kind = torch.tensor([number[entry.kind] for entry in kept])[file]
+    notes += _repeated(images, kind > 0)
     return ImageFolder(
         path=root,
         images=images,
-        kind=torch.tensor([number[entry.kind] for entry in kept])[file],
+        kind=kind,
         kinds=names,
         is_test=torch.tensor([entry.is_test for entry in kept])[file],
         file=file,
@@ -565,9 +598,26 @@ def _side(size: int | tuple[int, int] | None, sizes: Counter[tuple[int, int]]) -
         [(height, width)] = sizes
         if SIZES[0] <= min(height, width) and max(height, width) <= SIZES[1]:
             return height, width
-    least = min(min(one) for one in sizes)
-    side = min(USUAL_SIZE, max(SIZES[0], least))
+    shorter = sorted(min(one) for one in sizes.elements())
+    # A few thumbnails among photographs must not make thumbnails of all of them.
+    spared = min(len(shorter) // 3, max(1, len(shorter) // 10))
+    side = min(USUAL_SIZE, max(SIZES[0], shorter[spared]))
     return side, side
+
+
+def _enlarged(sizes: Counter[tuple[int, int]], side: tuple[int, int], fit: str) -> str:
+    """Say how many pictures were smaller than asked for, and how much the smallest."""
+    join = max if fit == "crop" else min  # whether both sides keep their proportions
+    factors = Counter[float]()
+    for (height, width), count in sizes.items():
+        factors[join(side[0] / height, side[1] / width)] += count
+    larger = sum(count for factor, count in factors.items() if factor > 1)
+    if not larger or fit == "tiles":
+        return ""
+    return (
+        f"{_number(larger, 'picture')} enlarged for that, up to {max(factors):.2g} times: they "
+        "have less detail than the others"
+    )
 
 
 def _fitted(sizes: Counter[tuple[int, int]], side: tuple[int, int], fit: str) -> str:
@@ -582,8 +632,18 @@ def _fitted(sizes: Counter[tuple[int, int]], side: tuple[int, int], fit: str) ->
     return f"{_number(changed, 'picture')} {verb[fit]}: {side[0]}x{side[1]}"
 
 
-def _repeated(images: Tensor) -> int:
-    return len(images) - len({hash(one.numpy().tobytes()) for one in images})
+def _repeated(images: Tensor, is_anomaly: Tensor) -> list[str]:
+    """Say how many images are the same as another one, and how many stand on both sides."""
+    sides: dict[int, set[bool]] = {}
+    for image, anomaly in zip(images, is_anomaly.tolist()):
+        sides.setdefault(hash(image.numpy().tobytes()), set()).add(anomaly)
+    notes = []
+    if count := len(images) - len(sides):
+        same = "image is" if count == 1 else "images are"
+        notes.append(f"{count:,} {same} the same as another one: keep one of each")
+    if both := sum(len(found) == 2 for found in sides.values()):
+        notes.append(f"{_number(both, 'image')} both normal and anomalous: one of the two is wrong")
+    return notes
 
 
 # --- a look ---------------------------------------------------------------------------------------

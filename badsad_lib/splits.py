@@ -514,22 +514,24 @@ def limits(split: Split) -> list[str]:
     n = len(split.val_images)
     if n < 1 / 0.05 - 1:
         found.append(
-            f"{n} validation normals: a threshold from so few cannot promise fewer false alarms "
-            f"than 1 in {n + 1}; 0.95 takes 19, 0.99 takes 99"
+            f"{n} validation normal{'s' * (n != 1)}: a threshold from so few cannot promise fewer "
+            f"false alarms than 1 in {n + 1}; 0.95 takes 19, 0.99 takes 99"
         )
-    for images, what in (
-        (split.test_normals, "test normals: a false-alarm rate"),
-        (split.test_anomalies, "test anomalies: a detection rate"),
-        (split.trusted_images, "trusted normals: a false-alarm rate"),
-        (split.trusted_anomalies, "trusted anomalies: a detection rate"),
+    for images, what, rate in (
+        (split.test_normals, "test normal", "a false-alarm rate"),
+        (split.test_anomalies, "test anomal", "a detection rate"),
+        (split.trusted_images, "trusted normal", "a false-alarm rate"),
+        (split.trusted_anomalies, "trusted anomal", "a detection rate"),
     ):
         n = len(images)
+        ends = ("y", "ies") if what.endswith("anomal") else ("", "s")
+        counted = f"{n or 'no'} {what}{ends[n != 1]}: {rate}"
         if n == 0:
-            found.append(f"no {what} cannot be measured")
+            found.append(f"{counted} cannot be measured")
         elif n < 100:
             low, high = rate_interval(n // 2, n)
             found.append(
-                f"{n} {what} of {n // 2 / n:.0%} measured on so few may be {low:.0%} to {high:.0%}"
+                f"{counted} of {n // 2 / n:.0%} measured on so few may be {low:.0%} to {high:.0%}"
             )
     return found
 

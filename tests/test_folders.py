@@ -197,6 +197,16 @@ def test_large_pictures_become_128_pixels_unless_told_otherwise(tmp_path):
     assert load(tmp_path).images.shape == (2, 1, 50, 50)
 
 
+def test_a_thumbnail_does_not_make_thumbnails_of_all(tmp_path):
+    for i in range(12):
+        picture(tmp_path / f"{i}.png", size=(40 + i, 50), seed=i)
+    picture(tmp_path / "thumbnail.png", size=(1, 4))
+    folder = load(tmp_path)
+    assert folder.images.shape == (13, 1, 40, 40)
+    assert "1 picture enlarged for that, up to 40 times" in folder.describe()
+    assert "enlarged" not in load(tmp_path, size=16, fit="tiles").describe()
+
+
 # --- bad folders ---------------------------------------------------------------------------------
 
 
@@ -386,6 +396,30 @@ def test_repeated_images_are_said(tmp_path):
     picture(tmp_path / "a.png")
     picture(tmp_path / "b.png")
     assert any("1 image is the same as another" in note for note in load(tmp_path).notes)
+    picture(tmp_path / "apart" / "c.png")
+    assert any("all of apart counts as normal" in note for note in load(tmp_path).notes)
+    folder = load(tmp_path, anomalies=tmp_path / "apart")
+    assert folder.counts() == {"good": 2, "apart": 1}
+    assert not any("counts as normal" in note for note in folder.notes)
+    assert any("1 image both normal and anomalous" in note for note in folder.notes)
+
+
+def test_a_file_is_normal_or_anomalous_and_counts_once(tmp_path):
+    plain(tmp_path, kinds=("a", "b"))
+    folder = load(tmp_path, anomalies=tmp_path / "a")
+    assert folder.counts() == {"good": 12, "a": 4, "b": 4}
+    assert reasons(folder)["0.png"] == "among the anomalies already"
+    (tmp_path / "good").rename(tmp_path / "photographs")
+    with pytest.raises(ValueError, match="among the normals and among the anomalies"):
+        load(tmp_path / "photographs", anomalies=tmp_path / "photographs")
+
+
+def test_what_lies_beside_train_and_test_is_named(tmp_path):
+    for name in ("train/good/0", "test/crack/0", "validation/good/0", "ground_truth/crack/0", "x"):
+        picture(tmp_path / f"{name}.png")
+    folder = load(tmp_path)
+    assert folder.counts() == {"train/good": 1, "test/crack": 1}
+    assert set(reasons(folder)) == {"validation", "x.png"}
 
 
 # --- the sheet -----------------------------------------------------------------------------------
@@ -461,9 +495,11 @@ def test_too_few_pictures_for_a_split_and_what_few_can_tell(tmp_path):
     plain(tmp_path, normals=3, kinds=())
     with pytest.raises(ValueError, match=r"needs at least 4 normal pictures .* has 3"):
         splits.from_folder(load(tmp_path))
+    few = splits.from_folder(load(plain(tmp_path / "few", normals=8)))
     plain(tmp_path, normals=40, each=12)
     split = splits.from_folder(load(tmp_path))
     text = "\n".join(splits.limits(split))
+    assert "1 validation normal: " in "".join(splits.limits(few))
     assert "6 validation normals: a threshold from so few" in text
     assert "1 in 7" in text
     assert "8 test normals: a false-alarm rate of 50% measured on so few may be 16% to 84%" in text

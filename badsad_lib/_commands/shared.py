@@ -135,7 +135,7 @@ def add_folder(group: Any) -> None:
         "--size",
         type=int,
         metavar="N",
-        help="make the images N x N pixels (default: as they are, or 128)",
+        help="make the images N x N pixels (default: as they are, or up to 128)",
     )
     group.add_argument(
         "--color",
