@@ -200,11 +200,16 @@ def other_data_table(results: Path = RESULTS) -> str:
     return table(["attack", SIZE, *ASR_HEADS, LOST, *CONTROL_HEADS], lines)
 
 
-def ablation_rows(results: Path = RESULTS) -> dict[str, pd.DataFrame]:
-    """Runs of each method of the ablation, ``extended`` first."""
-    runs = read("attack_ablation", results)
+def by_method(name: str, results: Path) -> dict[str, pd.DataFrame]:
+    """Runs of each method of a table, ``extended`` first."""
+    runs = read(name, results)
     methods = sorted(runs["method"].unique(), key=lambda method: method != "extended")
     return same_pairs({method: runs[runs["method"] == method] for method in methods})
+
+
+def ablation_rows(results: Path = RESULTS) -> dict[str, pd.DataFrame]:
+    """Runs of each method of the ablation."""
+    return by_method("attack_ablation", results)
 
 
 def ablation_table(results: Path = RESULTS) -> str:
@@ -274,6 +279,17 @@ def compared_rows(rows: dict[str, pd.DataFrame], what: str) -> str:
 def extra_images_table(results: Path = RESULTS) -> str:
     """What the victim's extra images do, and what the rule of clean labels costs the attacker."""
     return compared_rows(extra_images_rows(results), "training")
+
+
+def sensitivity_rows(results: Path = RESULTS) -> dict[str, pd.DataFrame]:
+    """Runs of ``extended``, and of it with one weight halved or doubled."""
+    rows = by_method("attack_sensitivity", results)
+    return {method.removeprefix("extended, "): own for method, own in rows.items()}
+
+
+def sensitivity_table(results: Path = RESULTS) -> str:
+    """How much hangs on each weight of ``extended``."""
+    return compared_rows(sensitivity_rows(results), "weights")
 
 
 def carry_over_table(results: Path = RESULTS) -> str:

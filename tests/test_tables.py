@@ -262,3 +262,23 @@ def test_who_knows_a_defense_is_held_against_who_does_not():
 def test_a_loss_has_the_interval_of_before_less_after():
     own = runs((0, 0), (1, 0), auroc_before=[0.9, 0.8], auroc_after=[0.8, 0.6])
     assert defense_tables.loss(own, "auroc") == "+0.150 (0.100 to 0.200)"
+
+
+def test_each_weight_is_held_against_extended_on_the_pairs_that_all_have(tmp_path):
+    """However the rows of the file are ordered, and whatever one kind has beyond the others."""
+    measured = ("asr_at_90", "asr_at_95", "asr_at_99", "auroc_drop", "asr_turned", "asr_noise")
+    measured = (*measured, "asr_rings", "triggered_false_alarms", "false_alarms")
+    pairs = [(2, 0), (3, 0)]
+    kinds = {"extended, contrast doubled": [0.5, 0.7], "extended": [0.9, 0.9]}
+    rows = [
+        runs(*pairs, method=[method] * 2, **dict.fromkeys(measured, values))
+        for method, values in kinds.items()
+    ]
+    alone = runs((8, 0), method=["extended"], **{name: [0.0] for name in measured})
+    pd.concat([*rows, alone]).to_csv(tmp_path / "attack_sensitivity.csv", index=False)
+    assert list(attack_tables.sensitivity_rows(tmp_path)) == ["extended", "contrast doubled"]
+    head, _, first, second = attack_tables.sensitivity_table(tmp_path).splitlines()
+    assert head.startswith("| weights | classes x seeds |")
+    assert first.startswith("| extended | 2 x 1 | 0.900 (0.90 to 0.90)")
+    assert "| – | – |" in first
+    assert "| -0.300 (-0.400 to -0.200) | -0.300 (-0.400 to -0.200) |" in second
