@@ -5,7 +5,19 @@ from __future__ import annotations
 from pathlib import Path
 
 import pandas as pd
-from cells import ASR, RESULTS, average, compared, mean, number, ranged, same_pairs, size, table
+from cells import (
+    ASR,
+    RESULTS,
+    average,
+    between,
+    compared,
+    mean,
+    number,
+    ranged,
+    same_pairs,
+    size,
+    table,
+)
 
 from badsad_lib.triggers import KINDS
 
@@ -292,20 +304,25 @@ def sensitivity_table(results: Path = RESULTS) -> str:
     return compared_rows(sensitivity_rows(results), "weights")
 
 
+MAKES = {"deep svdd": "Deep SVDD"}
+
+
 def carry_over_table(results: Path = RESULTS) -> str:
     """Detectors of another make as victims of what corresponds to ``extended``."""
     lines = [
         [
-            str(detector),
+            MAKES.get(str(detector), str(detector)),
             size(runs),
             ranged(runs, "clean_auroc"),
             *asr_cells(runs),
             ranged(runs, "auroc_drop", 3),
+            between(runs, "clean_auroc", "auroc"),
             *control_cells(runs),
         ]
         for detector, runs in read("carry_over", results).groupby("detector", sort=False)
     ]
-    heads = ["detector", SIZE, "AUROC, clean twin (classes)", *ASR_HEADS, LOST, *CONTROL_HEADS]
+    twin, paired = "AUROC, clean twin (classes)", "AUROC lost (95 %)"
+    heads = ["detector", SIZE, twin, *ASR_HEADS, LOST, paired, *CONTROL_HEADS]
     return table(heads, lines)
 
 

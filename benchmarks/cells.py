@@ -118,3 +118,9 @@ def compared(first: pd.DataFrame, second: pd.DataFrame, column: str) -> str:
     found = difference(first, second, column)
     sign = "+" if found.mean >= 0.0005 else ""
     return f"{sign}{number(found.mean)} ({number(found.low)} to {number(found.high)})"
+
+
+def between(runs: pd.DataFrame, first: str, second: str) -> str:
+    """Write how much one column has beyond another of the same runs, with its 95 % interval."""
+    one, other = (runs.rename(columns={name: "measured"}) for name in (first, second))
+    return compared(one, other, "measured")

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
-from cells import PAIR, RESULTS, compared, ranged, size, table
+from cells import PAIR, RESULTS, between, compared, ranged, size, table
 
 from badsad_lib import metrics
 
@@ -186,8 +186,7 @@ def repair_runs(results: Path = RESULTS) -> pd.DataFrame:
 
 def loss(runs: pd.DataFrame, what: str) -> str:
     """Write what repairs took, with the interval of before less after."""
-    before, after = (runs.rename(columns={f"{what}_{w}": what}) for w in ("before", "after"))
-    return compared(before, after, what)
+    return between(runs, f"{what}_before", f"{what}_after")
 
 
 def repairs_table(results: Path = RESULTS) -> str:

@@ -110,6 +110,17 @@ def test_a_row_of_the_search_can_be_had_again():
     assert again["control_asr"] == pytest.approx(row["control_asr"], abs=0.05)
 
 
+@pytest.mark.slow
+@pytest.mark.trial("carry_over")
+def test_a_row_of_another_make_of_detector_can_be_had_again():
+    row = committed("carry_over").query("detector == 'deep svdd' and normal_class == 8").iloc[0]
+    (setting,) = (s for s in asked("carry_over") if run_key(s) == row["run"])
+    again = registry.GRIDS["carry_over"].run(setting)
+    assert again["auroc"] == pytest.approx(row["auroc"], abs=0.02)
+    assert again["asr"] == pytest.approx(row["asr"], abs=0.1)
+    assert again["control_asr"] == pytest.approx(row["control_asr"], abs=0.05)
+
+
 # One quick row of each file, as for the attack; a ranking near chance differs between processors.
 DEFENSES_AGAIN = {
     "defense_data": ("gram", "separation", 0.05),
