@@ -208,11 +208,24 @@ class _Model(ABC):
 
     differentiable: bool = False
     shape: Shape | None = None  # of one prepared image, where the model says
+    channels: int | None = None  # of one prepared image, where it says at least that
     features: int | None = None  # numbers in it, where the model knows no shape
 
     @abstractmethod
     def scores(self, prepared: Tensor) -> Tensor:
         """Raw output (N,) for float images (N, C, H, W)."""
+
+    def flattened(self, prepared: Tensor) -> np.ndarray:
+        """Float images (N, C, H, W) as (N, C * H * W), as many numbers an image as it takes."""
+        array = prepared.detach().cpu().numpy().reshape(len(prepared), -1)
+        if self.features not in (None, array.shape[1]):
+            c, h, w = prepared.shape[1:]
+            raise ScoringError(
+                f"this model was fitted on {self.features} numbers an image, images of "
+                f"{c} channel(s) and {h}x{w} pixels have {array.shape[1]}: give wrap() the "
+                "size and the color that it was fitted on (--size, --color)"
+            )
+        return array
 
 
 class _Function(_Model):
@@ -224,14 +237,7 @@ class _Function(_Model):
     def scores(self, prepared: Tensor) -> Tensor:
         array = prepared.detach().cpu().numpy()
         if self.flat:
-            array = array.reshape(len(array), -1)
-            if self.features not in (None, array.shape[1]):
-                c, h, w = prepared.shape[1:]
-                raise ScoringError(
-                    f"this model was fitted on {self.features} numbers an image, images of "
-                    f"{c} channel(s) and {h}x{w} pixels have {array.shape[1]}: give wrap() the "
-                    "size and the color that it was fitted on"
-                )
+            array = self.flattened(prepared)
         found = self.function(array)
         if isinstance(found, Tensor):
             found = found.detach().cpu().numpy()
@@ -340,14 +346,23 @@ class _Onnx(_Model):
         self.dtype = kinds[self.input.type]
         fixed = [side if isinstance(side, int) else None for side in self.input.shape]
         self.batch, self.flat = fixed[0], len(fixed) == 2
+        self.sides = fixed[1:]
         if self.flat:
             self.features = fixed[1]
-        if not self.flat and None not in fixed[1:]:
-            self.shape = (int(fixed[1] or 0), int(fixed[2] or 0), int(fixed[3] or 0))
+        else:
+            self.channels = fixed[1]
+            if None not in self.sides:
+                self.shape = (int(fixed[1] or 0), int(fixed[2] or 0), int(fixed[3] or 0))
 
     def scores(self, prepared: Tensor) -> Tensor:
-        array = prepared.detach().cpu().numpy()
-        array = array.reshape(len(array), -1) if self.flat else array
+        array = self.flattened(prepared) if self.flat else prepared.detach().cpu().numpy()
+        if any(want not in (None, got) for want, got in zip(self.sides, array.shape[1:])):
+            wanted = "x".join("any" if side is None else str(side) for side in self.sides)
+            got = "x".join(map(str, array.shape[1:]))
+            raise ScoringError(
+                f"{self.path} takes images of {wanted} (channels, height and width), got {got}: "
+                "give wrap() its size and color (--size, --color)"
+            )
         if self.dtype == np.uint8:
             array = array.round().clip(0, 255)
         array = np.ascontiguousarray(array.astype(self.dtype))
@@ -437,7 +452,8 @@ def _reduced(output: Any, center: Tensor | None) -> Tensor:
     if output.ndim > 1 and math.prod(output.shape[1:]) != 1:
         raise ScoringError(
             f"the model must return one score an image, got shape {tuple(output.shape)}: a latent "
-            "needs wrap(..., center=...), a reconstruction a module that returns its error"
+            "needs wrap(..., center=...), a reconstruction a module that returns its error; on the "
+            "command line, made in a file of your own, my_detector.py:NAME with --allow-code"
         )
     return output.flatten()
 
@@ -549,6 +565,14 @@ class Wrapped(Thresholded):
         """
         kept = self.preprocessing.size is None and self.preprocessing.color == "keep"
         return self._model.shape if kept else None
+
+    @property
+    def channels_(self) -> int | None:
+        """Channels of the images that it takes, where the model says at least that."""
+        shape = self.shape_
+        if shape is not None:
+            return shape[0]
+        return self._model.channels if self.preprocessing.color == "keep" else None
 
     @property
     def features(self) -> int | None:

@@ -616,7 +616,7 @@ def _enlarged(sizes: Counter[tuple[int, int]], side: tuple[int, int], fit: str) 
         return ""
     return (
         f"{_number(larger, 'picture')} enlarged for that, up to {max(factors):.2g} times: they "
-        "have less detail than the others"
+        "have less detail than others of that size"
     )
 
 

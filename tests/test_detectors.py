@@ -381,6 +381,18 @@ def test_an_onnx_file_of_bytes_gets_bytes(tmp_path):
         wrap(path, scale=(0.5, 0.5))
 
 
+def test_flattened_pixels_of_another_number_are_refused_by_an_onnx_file_as_well(tmp_path):
+    with pytest.raises(ScoringError, match=r"fitted on 400 numbers an image, images of 1 .* 256"):
+        wrap(onnx_model(tmp_path / "x.onnx", shape=(400,))).decision_function(odd())
+
+
+def test_an_onnx_file_that_fixes_some_sides_says_which(tmp_path):
+    wrapped = wrap(onnx_model(tmp_path / "x.onnx", shape=(3, "h", 16)))
+    assert (wrapped.shape_, wrapped.channels_) == (None, 3)
+    with pytest.raises(ScoringError, match=r"takes images of 3xanyx16 .*, got 1x16x16"):
+        wrapped.decision_function(odd())
+
+
 def test_of_several_outputs_that_of_one_number_an_image_holds_the_scores(tmp_path):
     text = (
         "g (float[n, 1, 16, 16] images) => (float[n, 16] latent, float[n] scores) "

@@ -12,6 +12,7 @@ from typing import Any
 from badsad_lib import detectors
 from badsad_lib._commands import shared
 from badsad_lib.audit import audit
+from badsad_lib.networks import SIZES
 
 
 def run(args: argparse.Namespace) -> int:
@@ -65,17 +66,25 @@ def _images_for(
     features = getattr(detector, "features", None)
     if shape is None and features is not None:
         # Pixels of a gray or a color square: no number is both.
-        for channels in (1, 3):
-            side = math.isqrt(features // channels)
-            if channels * side * side == features:
-                shape = (channels, side, side)
+        for count in (1, 3):
+            side = math.isqrt(features // count)
+            if count * side * side == features:
+                shape = (count, side, side)
+    channels = getattr(detector, "channels_", None) if shape is None else shape[0]
+    color = {1: "gray", 3: "rgb"}.get(channels or 0)
     if shape is None or args.size is not None:
-        return args.size, args.color
-    color = {1: "gray", 3: "rgb"}.get(shape[0])
+        return args.size, color if color and args.color == "auto" else args.color
     if color is None:
         raise ValueError(
             f"this detector takes images of {'x'.join(map(str, shape))}, read as channels, height "
             "and width; pictures have 1 or 3 channels: export it with channels first, (N, C, H, W)"
+        )
+    if not all(SIZES[0] <= side <= SIZES[1] for side in shape[1:]):
+        raise ValueError(
+            f"this detector takes images of {shape[1]}x{shape[2]} pixels, detectors of your own to "
+            f"compare it with {SIZES[0]} to {SIZES[1]} a side: in a file of your own let it get "
+            f"its size from others, detector = wrap({args.detector!r}, size=({shape[1]}, "
+            f"{shape[2]})), and audit my_detector.py:detector with --allow-code"
         )
     return (shape[1], shape[2]), color if args.color == "auto" else args.color
 

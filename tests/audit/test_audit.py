@@ -132,6 +132,24 @@ def test_a_detector_that_guesses_is_a_finding(only):
     assert any("hardly tells" in text for text in texts) or any("better by" in t for t in texts)
 
 
+class Contrast(torch.nn.Module):
+    """A detector that flags hardly any bright image."""
+
+    def forward(self, images):
+        return images.flatten(1).std(1)
+
+
+def test_what_hardly_flags_anything_is_not_searched(only):
+    only("alive", "alarms", "triggers", "search")
+    report = audit(wrap(Contrast()), normals(), normals(40, seed=9))
+    assert {one.name for one in report.steps if "it takes 10 to see" in one.skipped} == {
+        "triggers",
+        "search",
+    }
+    [sentence] = report.step("alarms").text
+    assert re.match(r"At the 0.95 quantile of 20 held-out .* false alarms on 20 others", sentence)
+
+
 def test_a_promised_threshold_is_held_to_its_promise(only):
     only("alive", "alarms")
     detector = wrap(brightness).calibrate(normals(seed=5) // 2, 0.99)
@@ -320,6 +338,8 @@ def test_flattened_pixels_of_an_onnx_file_tell_its_size(tmp_path):
 
     wrapped = wrap(onnx_model(tmp_path / "x.onnx", shape=(400,)))
     assert _images_for(wrapped, Args) == ((20, 20), "gray")
+    colored = wrap(onnx_model(tmp_path / "x.onnx", shape=(3, "h", "w")))
+    assert _images_for(colored, Args) == (None, "rgb")
     images = noise((5, 1, 20, 20))
     np.testing.assert_allclose(
         wrapped.decision_function(images), images.mean((1, 2, 3)) + 0.5, rtol=1e-5

@@ -289,6 +289,10 @@ BAD_ONNX = {
         lambda path: model(path, ["images"], ["scores"], shape=(16, 16, 1)),
         "takes images of 16x16x1, read as channels, height and width",
     ),
+    "larger than networks": (
+        lambda path: model(path, ["images"], ["scores"], shape=(1, 300, 400)),
+        "x.onnx', size=(300, 400)), and audit my_detector.py:detector",
+    ),
 }
 
 
