@@ -197,6 +197,11 @@ class Preprocessing:
         if isinstance(self.scale, str):
             return images
         mean, std = (images.new_tensor(np.atleast_1d(v)).view(1, -1, 1, 1) for v in self.scale)
+        if (count := max(mean.numel(), std.numel())) not in (1, images.shape[1]):
+            raise ScoringError(
+                f"scale has numbers for {count} channels, images have {images.shape[1]}: give one "
+                "number, or one for each channel (--scale), or other colors (--color)"
+            )
         return (images - mean) / std
 
 

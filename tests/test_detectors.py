@@ -147,6 +147,13 @@ def test_differentiable_scores_are_the_scores():
     assert images.grad.abs().sum() > 0
 
 
+def test_a_scale_of_other_channels_is_refused():
+    wrapped = wrap(Autoencoder(), scale=([0.5, 0.4, 0.4], [0.2, 0.2, 0.2]))
+    with pytest.raises(ScoringError, match="numbers for 3 channels, images have 1"):
+        wrapped.decision_function(odd())
+    wrapped.decision_function(odd(shape=(3, 16, 16)))
+
+
 def test_preprocessing_scales_and_colors():
     gray = torch.full((1, 1, 4, 4), 0.5)
     assert Preprocessing(scale="255")(gray).max() == 127.5

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import math
 import sys
@@ -42,7 +43,7 @@ def run(args: argparse.Namespace) -> int:
         anomalies,
         kinds=None if anomalies is None else folder.kind[folder.is_anomaly],
         out=args.out,
-        name=args.detector,
+        name=_named(args.detector),
         own=args.own,
         minutes=args.minutes,
         seed=args.seed,
@@ -56,6 +57,15 @@ def run(args: argparse.Namespace) -> int:
         print("\n".join(f"- {one}" for one in report.not_looked_at))
         print(f"\n{args.out / 'report.html'} has it with pictures, report.json for programs")
     return report.status
+
+
+def _named(detector: str) -> str:
+    """Name a file by its contents as well: the report is about these alone."""
+    path = Path(detector)
+    if not path.is_file():
+        return detector
+    with path.open("rb") as file:
+        return f"{detector} (SHA-256 {hashlib.file_digest(file, 'sha256').hexdigest()})"
 
 
 def _images_for(

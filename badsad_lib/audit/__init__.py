@@ -138,7 +138,9 @@ def audit(
             raise ValueError(f"kinds must name that of each of {len(real)} anomalies")
     _refuse_other_images(detector, normals, minutes)
     parts = _deal(normals, real, kinds, seed)
-    work = None if out is None else _Work(Path(out), *_keys(detector, normals, real, own, seed))
+    work = (
+        None if out is None else _Work(Path(out), *_keys(detector, normals, real, own, seed, kinds))
+    )
     case = Case(detector=detector, own=(), seed=seed, **parts)
     subject = {
         "detector": name or repr(detector),
@@ -209,30 +211,32 @@ def _deal(
 def _own_detectors(
     case: Case, count: int, device: str | torch.device, work: _Work | None
 ) -> list[Any]:
-    """Train detectors known to be clean: of the architecture of the delivered one, where known."""
-    found = [] if work is None else work.detectors(count)
-    if len(found) == count:
-        return found
-    made: list[Any]
-    if isinstance(case.detector, DeepSAD):
-        made = references(case.detector, case.training, case.known, count=count)
-    elif isinstance(case.detector, TiledDeepSAD):
-        params = case.detector.get_params() | {"device": device, "progress": False}
-        params["steps"] = min(params["steps"], MOST_TILE_STEPS)
-        made = [
-            TiledDeepSAD(**{**params, "seed": seed}).fit(case.training) for seed in range(count)
-        ]
-    else:
-        usual = TrainYourOwn()
-        images = torch.cat([case.training, case.known])
-        labels = torch.tensor([0] * len(case.training) + [-1] * len(case.known))
-        made = [
-            DeepSAD(epochs=1, min_steps=usual.steps, seed=seed, device=device).fit(images, labels)
-            for seed in range(count)
-        ]
-    if work is not None:
-        work.keep(made)
+    """Train detectors known to be clean, and keep each at once: a cut costs one of them at most."""
+    made = []
+    for number in range(count):
+        one = None if work is None else work.detector(number)
+        if one is None:
+            one = _own_detector(case, number, device)
+            if work is not None:
+                work.keep(one, number)
+        made.append(one)
     return made
+
+
+def _own_detector(case: Case, seed: int, device: str | torch.device) -> DeepSAD | TiledDeepSAD:
+    """Train one of the architecture of the delivered one, where that is known."""
+    if isinstance(case.detector, DeepSAD):
+        usual = TrainYourOwn(seed=seed)
+        [one] = references(case.detector, case.training, case.known, own=usual, count=1)
+        return one
+    if isinstance(case.detector, TiledDeepSAD):
+        params = case.detector.get_params() | {"device": device, "progress": False, "seed": seed}
+        params["steps"] = min(params["steps"], MOST_TILE_STEPS)
+        return TiledDeepSAD(**params).fit(case.training)
+    images = torch.cat([case.training, case.known])
+    labels = torch.tensor([0] * len(case.training) + [-1] * len(case.known))
+    steps = TrainYourOwn().steps
+    return DeepSAD(epochs=1, min_steps=steps, seed=seed, device=device).fit(images, labels)
 
 
 # --- step by step ---------------------------------------------------------------------------------
@@ -250,9 +254,10 @@ def _run(
     stopped, speed = "", 0.0
     steps: list[Step] = []
     for planned in (bar := tqdm(STEPS, "audit", disable=not progress, unit="step")):
-        bar.set_postfix_str(planned.name)
         if not stopped and planned.name != "alive" and not case.own:
+            bar.set_postfix_str("training detectors of your own")
             case.own = _own_detectors(case, own, device, work)
+        bar.set_postfix_str(planned.name)
         needed = 0.0 if stopped else speed * planned.scorings(case)
         found = None if work is None else work.step(planned.name)
         if found is None or stopped:
@@ -297,7 +302,12 @@ def _seconds_per_image(case: Case) -> float:
 
 
 def _keys(
-    detector: ScoreDetector, normals: Tensor, real: Tensor | None, own: int, seed: int
+    detector: ScoreDetector,
+    normals: Tensor,
+    real: Tensor | None,
+    own: int,
+    seed: int,
+    kinds: Any = None,
 ) -> tuple[str, str | None]:
     """Name what own detectors are made of, and the whole audit: other images begin anew.
 
@@ -322,6 +332,8 @@ def _keys(
     else:
         return images_key, None
     digest.update(f"{detector.threshold_} {getattr(detector, 'quantile_', None)}".encode())
+    if kinds is not None:
+        digest.update(repr([str(one) for one in kinds]).encode())
     return images_key, digest.hexdigest()[:16]
 
 
@@ -353,15 +365,14 @@ class _Work:
             self.steps.mkdir(parents=True, exist_ok=True)
             write(self.steps / f"{step.name}.json", json.dumps(asdict(step)))
 
-    def detectors(self, count: int) -> list[Any]:
-        """Return the own detectors that were trained before, all or none."""
+    def detector(self, number: int) -> DeepSAD | TiledDeepSAD | None:
+        """Return an own detector that was trained before."""
         try:
-            return [load_detector(self.own / f"own_{i}{SUFFIX}") for i in range(count)]
+            return load_detector(self.own / f"own_{number}{SUFFIX}")
         except (FileNotFoundError, CheckpointError):
-            return []
+            return None
 
-    def keep(self, own: Sequence[Any]) -> None:
-        """Keep own detectors."""
+    def keep(self, one: DeepSAD | TiledDeepSAD, number: int) -> None:
+        """Keep an own detector."""
         self.own.mkdir(parents=True, exist_ok=True)
-        for i, one in enumerate(own):
-            one.save(self.own / f"own_{i}{SUFFIX}")
+        one.save(self.own / f"own_{number}{SUFFIX}")

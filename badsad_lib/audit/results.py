@@ -114,7 +114,11 @@ class AuditReport:
     @property
     def not_looked_at(self) -> tuple[str, ...]:
         """What was left out and why, beginning with what these images and this access forbid."""
-        left = (f"{step.title}: {step.skipped}" for step in self.steps if step.skipped)
+        left = (
+            f"{step.title}{'' if step.title.endswith('?') else ':'} {step.skipped}"
+            for step in self.steps
+            if step.skipped
+        )
         return (*left, *self.never)
 
     @property
@@ -194,6 +198,7 @@ NOTHING = "<p>None of the steps found anything.</p>"
 # --- the page -------------------------------------------------------------------------------------
 
 _STYLE = """
+:root { color-scheme: light dark; }
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 52rem; margin: 2rem auto; padding: 0 1rem;
        color: #1a1a1a; background: #fff; }
 h1 { font-size: 1.6rem; } h2 { font-size: 1.2rem; margin-top: 2rem; }
@@ -203,6 +208,9 @@ th, td { padding: .2rem .7rem; text-align: left; border-bottom: 1px solid #ccc; 
 .left { border-left: .4rem solid #767676; padding: .3rem .8rem; background: #f3f3f3; }
 figure { display: inline-block; margin: .5rem 1rem .5rem 0; }
 figcaption { max-width: 22rem; font-size: .9rem; } img { max-width: 100%; }
+@media screen and (prefers-color-scheme: dark) {
+  body { color: #e6e6e6; background: #121212; } th, td { border-color: #555; }
+  .finding { border-color: #ff6b7d; background: #3a1519; } .left { background: #262626; } }
 @media print { body { font-size: 10pt; margin: 0; max-width: none; }
   h2, figure, .finding, .left, tr { break-inside: avoid; } h2 { break-after: avoid; } }
 """
@@ -220,7 +228,7 @@ def page(report: AuditReport) -> str:
         '<meta name="viewport" content="width=device-width, initial-scale=1">',
         f"<title>Audit of a detector: {said}</title><style>{_STYLE}</style></head><body><main>",
         f"<h1>Audit of a detector: {said}</h1>",
-        _table(Table(("What", ""), tuple(report.subject.items()))),
+        _table(Table(("What", "Which"), tuple(report.subject.items()))),
         f"<p><strong>{_e(SAYS_NOT)}</strong></p>",
         "<h2>Findings</h2>",
         *(map(_finding, report.findings) if count else [NOTHING]),

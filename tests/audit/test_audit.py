@@ -211,6 +211,24 @@ def test_it_goes_on_where_it_was_cut_off(tmp_path, monkeypatch):
     assert ran[0] == "alive"  # other images, another audit
 
 
+def test_own_detectors_that_are_trained_are_kept_when_the_next_is_cut_off(tmp_path, monkeypatch):
+    monkeypatch.setattr(badsad_lib.audit, "_own_detectors", TRAIN)
+    trained: list[int] = []
+
+    def train(case, seed, device):
+        trained.append(seed)
+        if trained == [0, 1]:
+            raise KeyboardInterrupt
+        return DeepSAD(epochs=1, pretrain_epochs=0, device="cpu").fit(case.training)
+
+    monkeypatch.setattr(badsad_lib.audit, "_own_detector", train)
+    monkeypatch.setattr(badsad_lib.audit, "STEPS", steps.STEPS[:2])
+    with pytest.raises(KeyboardInterrupt):
+        audit(wrap(brightness), normals(), odd(), own=2, out=tmp_path)
+    audit(wrap(brightness), normals(), odd(), own=2, out=tmp_path)
+    assert trained == [0, 1, 1]
+
+
 def test_a_detector_that_scores_all_images_alike_is_not_taken_for_another(only, tmp_path):
     only("alive", "triggers")
     given = normals(), odd()
