@@ -61,6 +61,7 @@ AGAIN = {
         "normal_class": 1,
     },
     "attack_extra_images": {"method": "extra images only", "normal_class": 2},
+    "attack_sensitivity": {"method": "extended, contrast halved", "normal_class": 2},
     "attack_basic_mnist": {"poison_rate": 0.5, "normal_class": 1},
 }
 # Two and eight minutes on one core: only with BADSAD_ALL_ROWS=1.

@@ -60,6 +60,7 @@ def test_a_page_shows_the_committed_results(page):
         ("bases", "attack_bases", "auroc_drop"),
         ("carry_over", "carry_over", "asr_at_95"),
         ("extra_images", "attack_extra_images", "asr_at_95"),
+        ("sensitivity", "attack_sensitivity", "auroc_drop"),
         ("data_only", "attack_data_only", "auroc_drop"),
         ("data_only_all", "attack_data_only", "asr_at_99"),
         ("data", "defense_data", "separation"),
