@@ -72,7 +72,7 @@ class TriggeredAnomalies(GivenTrigger):
     ----------
     trigger, poison_rate, seed
         As of :class:`~badsad_lib.attacks.BadSAD`; ``poison_rate`` counts poisoned normals. Without
-        a labeled anomaly among the images :meth:`attack` raises a ValueError.
+        a labeled anomaly among the images ``attack`` raises a ValueError.
     """
 
     seed: Seed = 0
