@@ -222,10 +222,15 @@ def rates_table(results: Path = RESULTS) -> str:
     return table(["trigger", "attack", SIZE, "(classes)", *map(percent, rates)], lines)
 
 
+def bases_rows(results: Path = RESULTS) -> dict[tuple, pd.DataFrame]:
+    """Runs by poison rate, whether the views are scrambled, and views in a batch."""
+    kind = ["poison_rate", "randomize", "views"]
+    return same_pairs(whole_seeds(read("attack_bases", results), kind))
+
+
 def bases_table(results: Path = RESULTS) -> str:
     """Poison rate, views in a batch and scrambling, crossed: ASR, and AUROC lost."""
-    kind = ["poison_rate", "randomize", "views"]
-    rows = same_pairs(whole_seeds(read("attack_bases", results), kind))
+    rows = bases_rows(results)
     views = sorted({count for *_, count in rows})
     lines = []
     for rate, randomize in dict.fromkeys((rate, randomize) for rate, randomize, _ in rows):

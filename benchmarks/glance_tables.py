@@ -9,6 +9,7 @@ import attack_tables as attacks
 import basic_tables as basic
 import buyer_tables as buyer
 import defense_tables as defenses
+import own_tables
 import pandas as pd
 from cells import ASR, RESULTS, ranged, size, table
 
@@ -130,39 +131,8 @@ def defense_table(results: Path = RESULTS) -> str:
     return table(heads, lines)
 
 
-def own_table(results: Path = RESULTS) -> str:
-    """Detectors of surfaces: photographs in color, of a size of their own, without labels."""
-    runs = pd.read_csv(results / "surfaces.csv").rename(columns={"material": "normal_class"})
-    lines = [
-        [
-            f"{detector}",
-            f"{side} x {side}",
-            f"{normals}",
-            size(own),
-            ranged(own, "auroc"),
-            ranged(own, "auroc_unlike"),
-            ranged(own, "detection_rate"),
-            ranged(own, "false_alarms"),
-        ]
-        for (detector, side, normals), own in runs.groupby(
-            ["detector", "size", "normals"], sort=False
-        )
-    ]
-    heads = [
-        "detector",
-        "pixels",
-        "normal images",
-        "materials x seeds",
-        "AUROC, mean over defects (materials)",
-        "AUROC, defects unlike the synthetic ones",
-        "detected at 0.95",
-        "false alarms at 0.95",
-    ]
-    return table(heads, lines)
-
-
 TABLES: dict[str, Callable[[Path], str]] = {
     "attack": attack_table,
     "defenses": defense_table,
-    "own": own_table,
+    "own": own_tables.own_table,
 }

@@ -19,6 +19,7 @@ import basic_tables as basic
 import buyer_tables as buyer
 import cost_tables as costs
 import defense_tables as defenses
+import own_tables as own
 from cells import RESULTS
 from values import VALUES
 
@@ -54,6 +55,9 @@ TABLES: dict[str, Callable[[Path], str]] = {
     "excess": buyer.excess_table,
     "inspection": buyer.inspection_table,
     "guards": defenses.guards_table,
+    "surfaces": own.surfaces_table,
+    "surfaces_attack": own.surfaces_attack_table,
+    "audits": own.audits_table,
     "costs": costs.costs_table,
 }
 TABLE = re.compile(r"(<!-- table:(\w+) -->\n).*?(<!-- /table:\2 -->)", re.DOTALL)

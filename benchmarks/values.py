@@ -11,7 +11,7 @@ import buyer_tables as buyer
 import cost_tables as costs
 import defense_tables as defenses
 import pandas as pd
-from cells import ASR, average, judged, mean, number, over_seeds, size
+from cells import ASR, average, compared, judged, mean, number, over_seeds, size
 from defense_tables import of_victim
 
 Value = Callable[[Path], str]
@@ -84,6 +84,22 @@ def _border(method: str, rate: float) -> Value:
     """ASR on the course subset, with control of the training or by poison alone."""
     key = "course subset", "border", rate, method
     return lambda results: mean(basic.elsewhere_rows(results)[key], ASR["0.95"])
+
+
+def _faint(rate: float) -> Value:
+    """``basic`` with the faint border, which fades."""
+    key = "faint-border", rate, 4.0
+    return lambda results: mean(basic.basic_rows(results=results)[key], ASR["0.95"])
+
+
+def _views(rate: float) -> Value:
+    """What 128 views in a batch change against 8, in views that are not scrambled."""
+
+    def value(results: Path) -> str:
+        runs = basic.bases_rows(results)
+        return compared(runs[rate, False, 128], runs[rate, False, 8], ASR["0.95"])
+
+    return value
 
 
 def _border_size(results: Path) -> str:
@@ -216,6 +232,11 @@ VALUES: dict[str, Value] = {
     "strip": _input("strip", "patch"),
     "strip known": _input("strip", "patch, knows STRIP"),
     "search clean": _search_clean,
+    "faint tenth": _faint(0.1),
+    "faint half": _faint(0.5),
+    "views few": _views(0.02),
+    "views some": _views(0.1),
+    "views many": _views(0.5),
     "basic digits half": _basic_digits(0.5),
     "basic digits tenth": _basic_digits(0.1),
     "basic digits apart": _basic_digits(0.1, "asr_apart"),
