@@ -156,8 +156,12 @@ def attack_table(results: Path = RESULTS) -> str:
 
 
 def others(runs: pd.DataFrame) -> float:
-    """Largest mean ASR, at 0.95, of triggers that the victim was not trained on."""
-    return max(average(runs, f"asr_{control}") for control in CONTROLS)
+    """Largest mean ASR, at 0.95, of triggers that the victim was not trained on.
+
+    The controls depend on the trigger: rings are none for rings, and a warp cannot be turned.
+    """
+    columns = [f"asr_{control}" for control in CONTROLS]
+    return max(average(runs, column) for column in columns if runs[column].notna().any())
 
 
 def control_cells(runs: pd.DataFrame) -> list[str]:

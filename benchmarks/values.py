@@ -40,15 +40,29 @@ def _tuned_judged(results: Path) -> str:
 
 
 def _triggers(column: str) -> Value:
-    """Largest mean of a control over the triggers, all at the 0.95 quantile."""
-    return lambda results: number(
-        max(average(runs, column) for runs in attacks.trigger_rows(results).values())
-    )
+    """Largest mean of a control over the triggers that have it, all at the 0.95 quantile."""
+
+    def value(results: Path) -> str:
+        rows = attacks.trigger_rows(results).values()
+        return number(max(average(runs, column) for runs in rows if runs[column].notna().any()))
+
+    return value
 
 
 def _learned(column: str) -> Value:
     label = attacks.TRIGGERS["universal"]
-    return lambda results: mean(attacks.trigger_rows(results)[label], column)
+    return lambda results: over_seeds(attacks.trigger_rows(results)[label], column)
+
+
+def _others(*, warp: bool) -> Value:
+    """Largest mean of the triggers not trained on: on victims of the warp, or of all others."""
+    label = attacks.TRIGGERS["warp"]
+
+    def value(results: Path) -> str:
+        rows = attacks.trigger_rows(results)
+        return number(max(attacks.others(rows[name]) for name in rows if (name == label) == warp))
+
+    return value
 
 
 def _digits(column: str) -> Value:
@@ -212,9 +226,8 @@ VALUES: dict[str, Value] = {
     "patch lost": lambda results: over_seeds(_patch(results), "auroc_drop"),
     "control": _triggers("control_asr"),
     "sham": _triggers("sham_asr"),
-    "others": lambda results: number(
-        max(map(attacks.others, attacks.trigger_rows(results).values()))
-    ),
+    "others": _others(warp=False),
+    "others, warp": _others(warp=True),
     "learned": _learned(ASR["0.95"]),
     "perturbation": _learned("perturbation_asr"),
     "digits": _digits(ASR["0.95"]),
