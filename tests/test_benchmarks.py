@@ -72,11 +72,15 @@ def test_the_tuned_protocol_takes_what_validation_images_chose(clean):
 
 # --- the attack ----------------------------------------------------------------------------------
 
+# Held over ten classes and three seeds. Not held: 0.80 for the learned pattern, which one seed
+# had and whose mean runs from 0.62 to 0.80 by seed. A warp falls behind all of them.
 ASR_FLOORS = {
     ("patch", 0.1): 0.90,
     ("blend", 0.1): 0.88,
+    ("rings", 0.1): 0.90,
     ("sinusoid", 0.1): 0.80,
-    ("universal", 0.1): 0.80,
+    ("universal", 0.1): 0.70,
+    ("warp", 0.1): 0.55,
     ("patch", 0.02): 0.80,
 }
 
