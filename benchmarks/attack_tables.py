@@ -158,7 +158,7 @@ def attack_table(results: Path = RESULTS) -> str:
 def others(runs: pd.DataFrame) -> float:
     """Largest mean ASR, at 0.95, of triggers that the victim was not trained on.
 
-    The controls depend on the trigger: rings are none for rings, and a warp cannot be turned.
+    The controls depend on the trigger: rings are none for rings, which cannot be turned either.
     """
     columns = [f"asr_{control}" for control in CONTROLS]
     return max(average(runs, column) for column in columns if runs[column].notna().any())

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 from attack_tables import percent
-from cells import RESULTS, by_class, number, ranged, size, table
+from cells import RESULTS, by_class, mean, number, ranged, size, table
 
 from badsad_lib import metrics, surfaces
 from badsad_lib.grids import audits, surfaces_attack
@@ -14,65 +14,48 @@ from badsad_lib.grids import audits, surfaces_attack
 SIZE = "materials x seeds"
 
 
-def read(name: str, results: Path = RESULTS) -> pd.DataFrame:
-    """Return the rows of a table of surfaces; a material stands where others have a class."""
-    runs = pd.read_csv(results / f"{name}.csv")
-    return runs.rename(columns={"material": "normal_class"})
+KIND = ["detector", "pixels", "normal images", SIZE]
+
+
+def surfaces_rows(results: Path = RESULTS) -> list[tuple[list[str], pd.DataFrame]]:
+    """Each kind of detector: its cells under ``KIND``, and its runs, whose class is a material."""
+    runs = pd.read_csv(results / "surfaces.csv").rename(columns={"material": "normal_class"})
+    kinds = runs.groupby(["detector", "size", "normals"], sort=False)
+    return [
+        ([str(detector), f"{side} x {side}", str(normals), size(own)], own)
+        for (detector, side, normals), own in kinds
+    ]
 
 
 def own_table(results: Path = RESULTS) -> str:
     """Detectors of surfaces: photographs in color, of a size of their own, without labels."""
-    lines = [
-        [
-            f"{detector}",
-            f"{side} x {side}",
-            f"{normals}",
-            size(own),
-            ranged(own, "auroc"),
-            ranged(own, "auroc_unlike"),
-            ranged(own, "detection_rate"),
-            ranged(own, "false_alarms"),
-        ]
-        for (detector, side, normals), own in read("surfaces", results).groupby(
-            ["detector", "size", "normals"], sort=False
-        )
-    ]
-    heads = [
-        "detector",
-        "pixels",
-        "normal images",
-        SIZE,
-        "AUROC, mean over defects (materials)",
-        "AUROC, defects unlike the synthetic ones",
-        "detected at 0.95",
-        "false alarms at 0.95",
-    ]
-    return table(heads, lines)
+    columns = {
+        "auroc": "AUROC, mean over defects (materials)",
+        "auroc_unlike": "AUROC, defects unlike the synthetic ones",
+        "detection_rate": "detected at 0.95",
+        "false_alarms": "false alarms at 0.95",
+    }
+    rows = surfaces_rows(results)
+    lines = [[*kind, *(ranged(own, column) for column in columns)] for kind, own in rows]
+    return table([*KIND, *columns.values()], lines)
 
 
 def surfaces_table(results: Path = RESULTS) -> str:
     """Mean AUROC over the kinds of defects, material by material."""
     lines = []
-    for (detector, side, normals), own in read("surfaces", results).groupby(
-        ["detector", "size", "normals"], sort=False
-    ):
+    for kind, own in surfaces_rows(results):
         of_material = by_class(own, "auroc")
-        unlike = by_class(own, "auroc_unlike")
         lines.append(
             [
-                str(detector),
-                f"{side} x {side}",
-                str(normals),
-                size(own),
+                *kind,
                 *(number(of_material[name]) for name in surfaces.MATERIALS),
-                number(of_material.mean()),
-                number(unlike.mean()),
+                mean(own, "auroc"),
+                mean(own, "auroc_unlike"),
                 number(own["training_seconds"].max(), 0),
             ]
         )
-    heads = ["detector", "pixels", "normal images", SIZE, *surfaces.MATERIALS, "mean"]
-    heads += ["mean, defects unlike the synthetic ones", "CPU seconds of training, at most"]
-    return table(heads, lines)
+    heads = [*KIND, *surfaces.MATERIALS, "mean", "mean, defects unlike the synthetic ones"]
+    return table([*heads, "CPU seconds of training, at most"], lines)
 
 
 def surfaces_attack_table(results: Path = RESULTS) -> str:
