@@ -13,9 +13,13 @@ Tables (:data:`TABLES`):
 ``hard``
     BadSAD.extended where one anomaly class is known instead of all.
 ``mnist``
-    BadSAD.extended on MNIST, with the encoder for clothes and the smaller one for digits.
+    BadSAD.extended on MNIST, with the encoder for clothes and the smaller one for digits; with
+    the smaller one also at lower weights.
 ``color``
     BadSAD.extended on Fashion-MNIST in color, 3x32x32, with the CIFAR-10 encoder.
+``faint`` and ``faint_search``
+    BadSAD.extended with higher weights and a fading trigger, for those that are hard to see; and
+    what was tried on validation images of one class before.
 ``cifar10``
     BadSAD.extended on CIFAR-10, where its files are.
 ``extra_images``
@@ -78,6 +82,14 @@ WEIGHED: dict[str, dict[str, Any]] = {
     for name in ("alignment", "concentration", "contrast")
     for what, factor in (("halved", 0.5), ("doubled", 2.0))
 }
+# What `extended` becomes when all of its weights are lowered together.
+SOFTER: dict[str, dict[str, Any]] = {
+    f"extended, all {what}": {
+        name: factor * getattr(_EXTENDED, name)
+        for name in ("alignment_weight", "concentration_weight", "contrast_weight")
+    }
+    for what, factor in (("halved", 0.5), ("quartered", 0.25))
+}
 # What stands beside an attack, and is none or not the same.
 COMPARISONS: dict[str, Callable[..., Attack]] = {
     "extra images only": ExtraImagesOnly,
@@ -85,6 +97,8 @@ COMPARISONS: dict[str, Callable[..., Attack]] = {
 }
 # What rows of `basic` name, so that a table says what was run whatever a preset may become.
 SWITCHES = ("alignment", "alignment_weight", "concentration_weight", "views", "fade")
+# What `extended` takes unless a row says otherwise.
+USUAL = {"weight": 0.2, "fade": 1.0}
 # More epochs where an epoch has fewer batches: 38, 13 and 3 of them. After 30 epochs on the
 # digits, some 90 steps, neither the detector nor the attack has got anywhere; and the larger
 # encoder for color needs twice the steps.
@@ -99,8 +113,9 @@ def attack_for(setting: dict[str, Any], trigger: Trigger) -> Attack:
     if method in COMPARISONS:
         return COMPARISONS[method](trigger, rate, seed)
     if method.startswith("extended"):
-        changes = {**WITHOUT, **WEIGHED}.get(method, {})
-        attack = replace(BadSAD.extended(trigger, rate, seed), **changes)
+        changes = {**WITHOUT, **WEIGHED, **SOFTER}.get(method, {})
+        asked = {name: setting[name] for name in USUAL if name in setting}
+        attack = replace(BadSAD.extended(trigger, rate, seed, **asked), **changes)
     else:
         named = {name: setting[name] for name in SWITCHES if name in setting}
         parts = BadSAD(trigger, rate, randomize=setting["randomize"], seed=seed)
@@ -229,8 +244,9 @@ def run(
     if setting["method"] == "extended" and setting.get("adaptation", "none") == "none":
         other = SHAM.get(setting["trigger"])
     if with_sham and other:
-        fading = {"fade": FADES[other]} if "fade" in setting else {}
-        sham, _ = task.victim(trigger=other, **fading)
+        # The usual victim of the other trigger, however this row's is found.
+        usual = {**USUAL, "fade": FADES.get(other, 1.0)}
+        sham, _ = task.victim(trigger=other, **{k: v for k, v in usual.items() if k in setting})
     report = backdoor_report(victim, clean, task.split, trigger, sham=sham)
     row: dict[str, Any] = report.to_row()
     # For choosing hyperparameters, on images that are neither trained on nor tested on.
@@ -312,9 +328,28 @@ TABLES: dict[str, Table] = {
         ),
         "course",
     ),
+    "faint": Table(
+        tuple(
+            {"trigger": trigger, "weight": 0.8, "fade": 2.0}
+            for trigger in ("sinusoid", "universal")
+        )
+    ),
+    "faint_search": Table(
+        tuple(
+            {"trigger": trigger, "weight": weight, "fade": fade}
+            for trigger in ("sinusoid", "universal")
+            for weight in (0.2, 0.8, 1.6)
+            for fade in (1.0, 2.0)
+        ),
+        classes=(7,),
+    ),
     "hard": Table(({"known": "next"},), "course"),
     "mnist": Table(
-        tuple({"data": "mnist", "network": name} for name in ("fashion_mnist", "mnist")), "course"
+        (
+            *({"data": "mnist", "network": name} for name in ("fashion_mnist", "mnist")),
+            *({"data": "mnist", "network": "mnist", "method": method} for method in SOFTER),
+        ),
+        "course",
     ),
     "color": Table(({"data": "color"},), "course"),
     "cifar10": Table(({"data": "cifar10", "subset": "full"},)),  # there is no other

@@ -67,6 +67,12 @@ ATTACKERS: tuple[dict[str, Any], ...] = (
 )
 BACKDOORED = (*VICTIMS, *ATTACKERS)
 DELIVERED = (CLEAN, *BACKDOORED)
+# What is delivered of each data set, and what its buyer holds at most.
+KINDS: dict[str, tuple[dict[str, Any], ...]] = {
+    "fashion_mnist": DELIVERED,
+    "mnist": (CLEAN, BASIC, {"trigger": "patch"}),
+}
+HOLDS = {"fashion_mnist": "150 + 80", "mnist": "50 + 20"}
 CLASSES = (2, 3, 6, 8, 0)
 
 

@@ -26,8 +26,6 @@ RELATIVE = defenses.RelativeInversion()
 STATISTICS = ("relative search", "search", "batch statistics")
 # Where less of it is more suspicious.
 LOWER = ("relative search", "search")
-# The buyer's images of each data set.
-HOLDS = {"fashion_mnist": "150 + 80", "mnist": "50 + 20"}
 CLEAN = (buyer.CLEAN, *({**buyer.CLEAN, "method": method} for method in buyer.UNUSUAL))
 
 
@@ -69,25 +67,28 @@ def settings(
     seeds: Iterable[int] = (0,),
     classes: Iterable[int] = buyer.CLASSES,
     clean_classes: Iterable[int] = range(10),
-    victims: Iterable[dict[str, Any]] = buyer.BACKDOORED,
-    data: Iterable[str] = HOLDS,
+    victims: Iterable[dict[str, Any]] | None = None,
+    data: Iterable[str] = buyer.HOLDS,
     statistics: Iterable[str] = STATISTICS,
 ) -> list[dict[str, Any]]:
-    """List the runs: clean detectors of all classes, then victims; digits are clean."""
+    """List the runs: of each data set clean detectors of all classes, then victims.
+
+    ``victims`` are by default all of a data set.
+    """
     classes, clean_classes, statistics = tuple(classes), tuple(clean_classes), tuple(statistics)
     kinds: list[tuple[str, dict[str, Any], tuple[int, ...]]] = []
     for name in data:
         some = CLEAN if name == "fashion_mnist" else (buyer.CLEAN,)
         kinds += [(name, kind, clean_classes) for kind in some]
-        if name == "fashion_mnist":
-            kinds += [(name, kind, classes) for kind in victims]
+        backdoored = [kind for kind in buyer.KINDS[name] if kind is not buyer.CLEAN]
+        kinds += [(name, kind, classes) for kind in (backdoored if victims is None else victims)]
     return [
         {
             **buyer.base(name),
             **kind,
             "normal_class": normal_class,
             "seed": seed,
-            "regime": HOLDS[name],
+            "regime": buyer.HOLDS[name],
             "statistic": statistic,
         }
         for seed in seeds
@@ -97,56 +98,65 @@ def settings(
     ]
 
 
+def flagged(frame: pd.DataFrame, *, false_alarms: float = 0.05) -> pd.DataFrame:
+    """Say of each row whether its statistic flags the detector.
+
+    It does where its suspicion is above the 1 - ``false_alarms`` quantile of clean detectors of
+    other groups. A group is a normal class of the ordinary clothes, a way of training, or the
+    digits. A victim has no group; what is of its class or of its data is left out with it.
+
+    Returns
+    -------
+    DataFrame
+        The rows, with ``clean``, ``suspicion`` (higher is worse) and ``flagged``.
+    """
+    log = np.log(frame["value"].clip(lower=1e-12))
+    digits = frame["data"] == "mnist"
+    own_class = "class " + frame["normal_class"].astype(str)
+    ordinary = frame["method"].where(frame["method"] != "clean", own_class)
+    frame = frame.assign(
+        suspicion=log.where(~frame["statistic"].isin(LOWER), -log),
+        clean=frame["method"].str.startswith("clean"),
+        group=ordinary.mask(digits, "mnist"),
+    )
+    left_out = frame["group"].where(frame["clean"], own_class.mask(digits, "mnist"))
+    found = pd.Series(False, index=frame.index)
+    for (_, without), some in frame.groupby(["statistic", left_out]):
+        statistic = some["statistic"].iloc[0]
+        null = frame[frame["clean"] & (frame["statistic"] == statistic)]
+        limit = np.quantile(null.loc[null["group"] != without, "suspicion"], 1 - false_alarms)
+        found[some.index] = some["suspicion"] > limit
+    return frame.assign(flagged=found).drop(columns="group")
+
+
 def judged(frame: pd.DataFrame, *, false_alarms: float = 0.05) -> pd.DataFrame:
     """What each statistic is worth against each kind of victim, and its false alarms.
-
-    A detector is flagged where its suspicion is above the 1 - ``false_alarms`` quantile of clean
-    detectors of other groups. A group is a normal class of the ordinary clothes, a way of training,
-    or the digits.
 
     Returns
     -------
     DataFrame
         A row a statistic and kind (``clean ...`` or method, trigger, adaptation): ``n``,
-        ``auroc`` (NaN for clean kinds), ``flagged`` and its interval ``low`` to ``high``.
+        ``auroc`` (NaN for clean kinds), the share :func:`flagged` and its interval ``low`` to
+        ``high``.
     """
     rows = []
-    for statistic, here in frame.groupby("statistic"):
-        log = np.log(here["value"].clip(lower=1e-12))
-        here = here.assign(
-            suspicion=-log if statistic in LOWER else log,
-            clean=here["method"].str.startswith("clean"),
-            group=np.where(
-                here["data"] == "mnist",
-                "mnist",
-                np.where(
-                    here["method"] == "clean",
-                    "class " + here["normal_class"].astype(str),
-                    here["method"],
-                ),
-            ),
+    kind = ["method", "data", "trigger", "adaptation"]
+    frame = flagged(frame.reset_index(drop=True), false_alarms=false_alarms)
+    for (statistic, *named), some in frame.groupby(["statistic", *kind]):
+        clean = frame[frame["clean"] & (frame["statistic"] == statistic)]
+        hits = int(some["flagged"].sum())
+        low, high = metrics.rate_interval(hits, len(some))
+        rows.append(
+            {
+                "statistic": statistic,
+                **dict(zip(kind, named)),
+                "n": len(some),
+                "auroc": math.nan
+                if some["clean"].all()
+                else metrics.auroc(clean["suspicion"], some["suspicion"]),
+                "flagged": hits / len(some),
+                "low": low,
+                "high": high,
+            }
         )
-        clean = here[here["clean"]]
-        for kind, some in here.groupby(["method", "data", "trigger", "adaptation"]):
-            flagged = 0
-            for one in some.itertuples():
-                # A victim has no group; its own class is left out with it.
-                left_out = one.group if one.clean else f"class {one.normal_class}"
-                null = clean.loc[clean["group"] != left_out, "suspicion"]
-                flagged += one.suspicion > np.quantile(null, 1 - false_alarms)
-            low, high = metrics.rate_interval(flagged, len(some))
-            is_clean = bool(some["clean"].iloc[0])
-            rows.append(
-                {
-                    "statistic": statistic,
-                    **dict(zip(("method", "data", "trigger", "adaptation"), kind)),
-                    "n": len(some),
-                    "auroc": math.nan
-                    if is_clean
-                    else metrics.auroc(clean["suspicion"], some["suspicion"]),
-                    "flagged": flagged / len(some),
-                    "low": low,
-                    "high": high,
-                }
-            )
     return pd.DataFrame(rows)

@@ -103,27 +103,36 @@ def settings(
     *,
     seeds: Iterable[int] = (0,),
     classes: Iterable[int] = buyer.CLASSES,
-    victims: Iterable[dict[str, Any]] = buyer.DELIVERED,
+    victims: Iterable[dict[str, Any]] | None = None,
     regimes: Iterable[str] = buyer.REGIMES,
+    data: Iterable[str] = buyer.HOLDS,
 ) -> list[dict[str, Any]]:
-    """List the runs, regime by regime and victim by victim."""
-    classes, victims = tuple(classes), tuple(victims)
-    defenses_of = {"nothing": NOTHING} | dict.fromkeys(regimes, (*INSTEAD, *WEIGHTS))
+    """List the runs, regime by regime and victim by victim; of digits in the one that is held.
+
+    ``victims`` are by default all that are delivered of a data set.
+    """
+    classes, regimes, data = tuple(classes), tuple(regimes), tuple(data)
+    given = None if victims is None else tuple(victims)
+    kinds = []
+    for name in data:
+        held = regimes if name == "fashion_mnist" else (buyer.HOLDS[name],)
+        done = {"nothing": NOTHING} | dict.fromkeys(held, (*INSTEAD, *WEIGHTS))
+        delivered = buyer.KINDS[name] if given is None else given
+        kinds += [(name, *each, kind) for each in done.items() for kind in delivered]
     return [
         {
-            **buyer.base(),
-            **victim,
+            **buyer.base(name),
+            **kind,
             "normal_class": normal_class,
             "seed": seed,
             "regime": regime,
             "defense": defense,
         }
         for seed in seeds
-        for regime, names in defenses_of.items()
-        for victim in victims
+        for name, regime, defenses_of, kind in kinds
         for normal_class in classes
-        for defense in names
-        if defense != "clean twin" or victim.get("method") != "clean"  # it is one
+        for defense in defenses_of
+        if defense != "clean twin" or kind.get("method") != "clean"  # it is one
     ]
 
 
@@ -165,5 +174,5 @@ def summary(frame: pd.DataFrame) -> pd.DataFrame:
     """Means over normal classes and seeds of what is lost and what is left."""
     frame = excess(frame)
     measured = ("auroc_loss", "detection_loss", "asr_at_", "excess_at_")
-    by = ["regime", "defense", "method", "trigger", "adaptation"]
+    by = ["data", "regime", "defense", "method", "trigger", "adaptation"]
     return frame.groupby(by)[[c for c in frame if c.startswith(measured)]].mean()

@@ -251,6 +251,8 @@ def test_the_presets_differ_in_what_is_this_projects_own():
     assert extended.randomize
     assert extended.decoys
     assert extended.contrast_weight > 0
+    harder = BadSAD.extended(trigger, 0.02, 7, weight=0.8, fade=2.0)
+    assert harder == replace(extended, alignment_weight=0.8, concentration_weight=0.8, fade=2.0)
 
 
 # --- whole attacks -------------------------------------------------------------------------------

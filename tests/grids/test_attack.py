@@ -20,7 +20,8 @@ def test_every_kind_of_row_is_run_for_every_class_and_seed(table):
     assert len(runs) == 2 * 2 * len(attack.TABLES[table].kinds)
     assert len({run_key(setting) for setting in runs}) == len(runs)
     for setting in runs:
-        others = ("basic", "alignment", "data only", *attack.COMPARISONS, *attack.WEIGHED)
+        weighed = (*attack.WEIGHED, *attack.SOFTER)
+        others = ("basic", "alignment", "data only", *attack.COMPARISONS, *weighed)
         assert setting["method"] in (*attack.METHODS, *others)
         assert setting["trigger"] in attack.TRIGGERS
 
@@ -85,6 +86,28 @@ def test_rows_of_the_first_ablation_have_the_low_weights():
             made = attack.attack_for(setting, trigger)
             plain = replace(BadSAD(trigger), **attack.PARTS.get(setting["method"], {}))
             assert made == plain
+
+
+@pytest.mark.parametrize("table", ["faint", "faint_search"])
+def test_rows_on_faint_triggers_are_extended_with_the_weights_and_the_fading_that_they_name(table):
+    usual = BadSAD.extended(attack.TRIGGERS["sinusoid"])
+    for setting in attack.settings(table, classes=(3,)):
+        weight, fade = setting["weight"], setting["fade"]
+        trigger = attack.TRIGGERS[setting["trigger"]]
+        made = attack.attack_for(setting, trigger)
+        assert made == replace(
+            usual, trigger=trigger, alignment_weight=weight, concentration_weight=weight, fade=fade
+        )
+
+
+def test_lower_weights_are_those_of_extended_all_by_the_same_factor():
+    weights = ("alignment_weight", "concentration_weight", "contrast_weight")
+    usual = BadSAD.extended(attack.TRIGGERS["patch"])
+    for setting in attack.settings("mnist", classes=(3,)):
+        made = attack.attack_for(setting, attack.TRIGGERS["patch"])
+        factors = {round(getattr(made, name) / getattr(usual, name), 6) for name in weights}
+        expected = {"extended": 1.0, "extended, all halved": 0.5, "extended, all quartered": 0.25}
+        assert factors == {expected[setting["method"]]}
 
 
 def test_the_bases_are_scrambled_where_the_row_says_so():

@@ -65,6 +65,16 @@ def test_a_regime_gives_what_it_names_and_nothing_that_was_trained_or_tested_on(
         assert all((of_kind == image).flatten(1).all(1).any() for image in others)
 
 
+@pytest.mark.parametrize("grid", [repair, inspection])
+def test_digits_are_delivered_with_and_without_a_backdoor_to_who_holds_less(grid):
+    digits = [s for s in grid.settings(classes=(3,)) if s["data"] == "mnist"]
+    assert {s["method"] for s in digits} == {"clean", "basic", "extended"}
+    assert {s["regime"] for s in digits} - {"nothing"} == {"50 + 20"}
+    only = grid.settings(classes=(3,), data=("mnist",), victims=(buyer.BASIC,))
+    assert {s["data"] for s in only} == {"mnist"}
+    assert {s["method"] for s in only} - {"clean"} == {"basic"}
+
+
 def test_a_regime_that_the_split_cannot_give_is_refused():
     digits = a_task(data="mnist", epochs=1)
     assert len(digits.held("50 + 20")[1]) == 20
@@ -171,8 +181,8 @@ def test_a_clean_detector_is_judged_by_others_than_its_own_group():
 
     clean = [row("clean", 1 + c / 100, c) for c in range(10)]
     odd = [row("clean, augmented", 0.5 + c / 1000, c) for c in range(10)]
-    digits = [row("clean", 1.2, c, data="mnist") for c in range(10)]
     victims = [row("extended", 0.1, c) for c in range(5)]
+    digits = [row("clean", 1.2, c, data="mnist") for c in range(10)]
     table = inspection.judged(pd.DataFrame([*clean, *odd, *digits, *victims]))
     flagged = table.set_index(["method", "data"])["flagged"]
     # A null without augmented detectors flags them all, one with them does not flag the others.
@@ -180,5 +190,10 @@ def test_a_clean_detector_is_judged_by_others_than_its_own_group():
     assert flagged["clean", "fashion_mnist"] == 0
     assert flagged["extended", "fashion_mnist"] == 1
     assert table.set_index("method")["auroc"]["extended"] == 1
+    # Victims of digits as well: they are flagged, though clean digits would hide them.
+    small = [{**each, "value": 0.4} for each in digits]
+    theirs = [row("extended", 0.45, c, data="mnist") for c in range(5)]
+    table = inspection.judged(pd.DataFrame([*clean, *odd, *small, *theirs]))
+    assert table.set_index(["method", "data"])["flagged"]["extended", "mnist"] == 1
     assert table["low"].le(table["flagged"]).all()
     assert table["high"].ge(table["flagged"]).all()
