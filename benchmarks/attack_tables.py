@@ -92,23 +92,25 @@ def detector_classes_table(results: Path = RESULTS) -> str:
 
 
 def speed_table(results: Path = RESULTS) -> str:
-    """Images per second, this library against a plain loop."""
+    """Images per second, this library against a plain loop, processor by processor."""
     rows = read("speed", results)
     lines = [
         [
+            row["device"],
             row["stage"],
             f"{row['plain']:,.0f}/s",
             f"{row['library']:,.0f}/s",
-            f"{row['ratio']:.1f}",
-            f"{row['floor']:.0%}",
+            f"{row['ratio']:.2f}",
+            "–" if pd.isna(row["floor"]) else f"{row['floor']:.0%}",
+            "–" if pd.isna(row["auroc_loss"]) else number(row["auroc_loss"], 4),
             f"{row['plain_mb']:,.0f}, {row['library_mb']:,.0f}",
         ]
         for row in rows.to_dict("records")
     ]
-    heads = ["stage", "plain loop", "this library", "ratio", "of the floor", "peak MB, each"]
-    machine = rows.iloc[0]
-    note = f"{machine['device']}; {machine['versions']}. Best of the repeats."
-    return table(heads, lines, note)
+    heads = ["processor", "stage", "plain loop", "this library", "ratio", "of the floor"]
+    versions = "; ".join(rows["versions"].unique())
+    note = f"{versions}. Best of the repeats."
+    return table([*heads, "AUROC lost", "peak MB, each"], lines, note)
 
 
 # --- the attack ---------------------------------------------------------------------------------
@@ -200,8 +202,9 @@ def other_rows(results: Path = RESULTS) -> dict[str, pd.DataFrame]:
         runs = read(f"attack_{name}", results)
         label += " (course subset)" if runs["subset"].iloc[0] == "course" else ""
         if "network" in runs:
-            for network, own in runs.groupby("network", sort=False):
-                rows[f"{label}, {NETWORKS[network]}"] = own
+            for (network, method), own in runs.groupby(["network", "method"], sort=False):
+                softer = f", {method.removeprefix('extended, ')}" if method != "extended" else ""
+                rows[f"{label}, {NETWORKS[network]}{softer}"] = own
         else:
             rows[label] = runs
     return rows
@@ -295,6 +298,52 @@ def compared_rows(rows: dict[str, pd.DataFrame], what: str) -> str:
 def extra_images_table(results: Path = RESULTS) -> str:
     """What the victim's extra images do, and what the rule of clean labels costs the attacker."""
     return compared_rows(extra_images_rows(results), "training")
+
+
+def faint_rows(results: Path = RESULTS) -> dict[str, tuple[pd.DataFrame, pd.DataFrame]]:
+    """Runs of each trigger that is hard to see, found as usual and with the higher weights."""
+    usual = read("attack_main", results).query("method == 'extended' and poison_rate == 0.1")
+    rows = {}
+    for trigger, found in read("attack_faint", results).groupby("trigger", sort=False):
+        pair = {"usual": usual[usual["trigger"] == trigger], "found": found}
+        rows[TRIGGERS[str(trigger)]] = (*same_pairs(pair).values(),)
+    return rows
+
+
+def faint_table(results: Path = RESULTS) -> str:
+    """What higher weights and a fading trigger do for those that are hard to see."""
+    lines = []
+    for trigger, (usual, found) in faint_rows(results).items():
+        weight, fade = found.iloc[0][["weight", "fade"]]
+        for name, runs in {
+            f"{trigger}, as above": usual,
+            f"{trigger}, weights of {weight:g}, fading from {fade:g} times": found,
+        }.items():
+            paired = (
+                "–" if runs is usual else compared(runs, usual, column)
+                for column in (ASR["0.95"], "auroc_drop")
+            )
+            cells = [*asr_cells(runs), ranged(runs, "auroc_drop", 3), *paired]
+            lines.append([name, size(runs), *cells, *control_cells(runs)])
+    less = [f"{what}, less as above (95 %)" for what in ("ASR at 0.95", "AUROC lost")]
+    return table(["trigger", SIZE, *ASR_HEADS, LOST, *less, *CONTROL_HEADS], lines)
+
+
+def faint_search_table(results: Path = RESULTS) -> str:
+    """How weights and fading were chosen: validation images of one normal class."""
+    runs = read("attack_faint_search", results)
+    lines = [
+        [
+            TRIGGERS[str(trigger)],
+            size(own),
+            f"{weight:g}",
+            f"from {fade:g} times" if fade > 1 else "no",
+        ]
+        + [number(average(own, column)) for column in ("val_asr", "val_auroc")]
+        for (trigger, weight, fade), own in runs.groupby(["trigger", "weight", "fade"], sort=False)
+    ]
+    heads = ["trigger", SIZE, "weights", "fading", "validation: ASR at 0.95", "validation: AUROC"]
+    return table(heads, lines)
 
 
 def sensitivity_rows(results: Path = RESULTS) -> dict[str, pd.DataFrame]:

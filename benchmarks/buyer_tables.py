@@ -12,16 +12,6 @@ from badsad_lib.metrics import rate_interval
 
 # What tells a kind of detector from others, in the order of the keys below.
 KIND = ["method", "data", "trigger", "adaptation"]
-# What is delivered, as the grid names it.
-DELIVERED = {
-    "clean": ("clean", "border", "none"),
-    "basic, border": ("basic", "border", "none"),
-    "extended, patch": ("extended", "patch", "none"),
-    "border, knows shrink and perturb": ("extended", "border", "shrink and perturb"),
-    "border, knows the inspections": ("extended", "border", "inspections"),
-    "learned, knows the second opinion": ("extended", "universal 32/255", "second opinion"),
-    "border, knows the high rate": ("extended", "border", "high learning rate"),
-}
 # What is inspected, as the grid names it: method, data, trigger, adaptation.
 INSPECTED = {
     "clean": ("clean", "fashion_mnist", "border", "none"),
@@ -55,10 +45,25 @@ INSPECTED = {
         "universal 32/255",
         "second opinion",
     ),
+    "basic, border, digits": ("basic", "mnist", "border", "none"),
+    "patch, digits": ("extended", "mnist", "patch", "none"),
 }
+# Of these the table shows all that may be done.
+DELIVERED = (
+    "clean",
+    "basic, border",
+    "patch",
+    "border, knows shrink and perturb",
+    "border, knows the inspections",
+    "learned, knows the second opinion",
+    "border, knows the high rate",
+    "clean, digits",
+    "basic, border, digits",
+    "patch, digits",
+)
 # Without an own detector there is nothing to call natural.
 BASELINE = "own"
-RICHEST = "150 + 80"
+RICHEST = buyer.HOLDS["fashion_mnist"]
 
 
 def runs(results: Path = RESULTS) -> pd.DataFrame:
@@ -80,12 +85,13 @@ def groups(frame: pd.DataFrame) -> dict[tuple[str, str, str], pd.DataFrame]:
     nothing stands with the most that is held.
     """
     found = {}
-    for name, (method, trigger, adaptation) in DELIVERED.items():
-        here = of_kind(frame, (method, "fashion_mnist", trigger, adaptation))
+    for name in DELIVERED:
+        here = of_kind(frame, INSPECTED[name])
+        most = buyer.HOLDS[INSPECTED[name][1]]
         for regime in buyer.REGIMES:
             there = here[here["regime"] == regime]
             pairs = there[there["defense"] == BASELINE][PAIR].drop_duplicates()
-            if regime == RICHEST:
+            if regime == most:
                 there = pd.concat([here[here["regime"] == "nothing"], there])
             for defense in (*repair.NOTHING, *repair.INSTEAD, *repair.WEIGHTS):
                 done = there[there["defense"] == defense].merge(pairs)
@@ -226,3 +232,50 @@ def inspection_table(results: Path = RESULTS) -> str:
     for statistic in STATISTICS:
         heads += [f"{statistic}: AUROC", f"{statistic}: flagged (95 %)"]
     return table(heads, lines)
+
+
+# --- both -----------------------------------------------------------------------------------------
+
+# What a buyer who holds most looks with; the size alone accuses whole kinds of clean detectors.
+LOOKS = ("relative search", "batch statistics")
+
+
+def sent_back(results: Path = RESULTS) -> pd.DataFrame:
+    """A row a detector: whether any of :data:`LOOKS` flags it."""
+    seen = inspection.flagged(inspected(results))
+    seen = seen[seen["statistic"].isin(LOOKS)]
+    return seen.groupby([*KIND, *PAIR])["flagged"].any().rename("sent_back").reset_index()
+
+
+def chained(results: Path = RESULTS) -> pd.DataFrame:
+    """Return the second opinion on each victim, with what is left of its ASR by both together.
+
+    ``left_at_95`` and ``left_at_99`` are 0 where an inspection sent the victim back.
+    """
+    frame = runs(results)
+    frame = frame[(frame["regime"] == RICHEST) & (frame["defense"] == "second opinion")]
+    frame = frame[frame["method"] != "clean"]
+    frame = frame.merge(sent_back(results), on=[*KIND, *PAIR], validate="one_to_one")
+    for q in (95, 99):
+        frame[f"left_at_{q}"] = frame[f"asr_at_{q}"].where(~frame["sent_back"], 0.0)
+    return frame
+
+
+def chain_table(results: Path = RESULTS) -> str:
+    """What gets past inspection and second opinion together."""
+    frame, looked = chained(results), sent_back(results)
+
+    def back(detectors: pd.DataFrame) -> str:
+        hits = int(detectors["sent_back"].sum())
+        return _flagged(hits / len(detectors), *rate_interval(hits, len(detectors)))
+
+    clean = looked[looked["method"].str.startswith("clean")]
+    lines = [[f"{ALL_CLEAN}, {len(clean)}", size(clean), back(clean), "–", "–", "–"]]
+    for name, key in INSPECTED.items():
+        done = of_kind(frame, key)
+        if len(done):
+            left = [ranged(done, f"left_at_{q}") for q in (95, 99)]
+            lines.append([name, size(done), back(done), *left, number(done["left_at_99"].max())])
+    heads = ["delivered", "classes x seeds", "sent back (95 %)"]
+    heads += [f"ASR that is left, at {q} (classes)" for q in ("0.95", "0.99")]
+    return table([*heads, "worst run, at 0.99"], lines)

@@ -11,7 +11,7 @@ import buyer_tables as buyer
 import cost_tables as costs
 import defense_tables as defenses
 import pandas as pd
-from cells import ASR, average, compared, judged, mean, number, over_seeds, size
+from cells import ASR, average, by_class, compared, judged, mean, number, over_seeds, size
 from defense_tables import of_victim
 
 Value = Callable[[Path], str]
@@ -154,10 +154,44 @@ def _size(name: str) -> Value:
     return lambda results: size(defenses.read(name, results))
 
 
-def _speed(stage: str) -> Value:
+def _found(trigger: str) -> Value:
+    """What higher weights and fading do for a trigger, in words and as a paired difference."""
+
     def value(results: Path) -> str:
-        ratio = attacks.read("speed", results).set_index("stage").loc[stage, "ratio"]
-        return f"{ratio:.1f}"
+        usual, found = attacks.faint_rows(results)[attacks.TRIGGERS[trigger]]
+        return judged(found, usual, "asr_at_95")
+
+    return value
+
+
+def _found_worst(trigger: str) -> Value:
+    """What they cost the class that loses most."""
+
+    def value(results: Path) -> str:
+        _, found = attacks.faint_rows(results)[attacks.TRIGGERS[trigger]]
+        return number(by_class(found, "auroc_drop").max())
+
+    return value
+
+
+def _small(method: str, column: str) -> Value:
+    """``extended`` on digits with the small encoder."""
+
+    def value(results: Path) -> str:
+        runs = attacks.read("attack_mnist", results)
+        return mean(runs[(runs["network"] == "mnist") & (runs["method"] == method)], column)
+
+    return value
+
+
+def _speed(stage: str, column: str = "ratio", digits: int = 1) -> Value:
+    """Range over the processors that were tried."""
+
+    def value(results: Path) -> str:
+        rows = attacks.read("speed", results)
+        measured = rows.loc[rows["stage"] == stage, column]
+        ends = (f"{end:.{digits}f}" for end in (measured.min(), measured.max()))
+        return " to ".join(dict.fromkeys(ends))
 
     return value
 
@@ -205,6 +239,39 @@ def _relative(*names: str) -> Value:
         return " to ".join(dict.fromkeys(number(area, 2) for area in (areas[0], areas[-1])))
 
     return value
+
+
+def _chain_clean(results: Path) -> str:
+    """Share of the clean detectors that the two inspections send back."""
+    looked = buyer.sent_back(results)
+    share = looked.loc[looked["method"].str.startswith("clean"), "sent_back"].mean()
+    return f"{100 * share:.0f} %"
+
+
+def _second_leaves(regime: str) -> Value:
+    """What a second opinion leaves of the table's victims of clothes, with so much in hand."""
+
+    def value(results: Path) -> str:
+        done = pd.concat(
+            runs
+            for (_, held, defense), runs in buyer.groups(buyer.runs(results)).items()
+            if (held, defense) == (regime, "second opinion")
+        )
+        done = done[(done["data"] == "fashion_mnist") & (done["method"] != "clean")]
+        return mean(done, "asr_at_95")
+
+    return value
+
+
+def _digits_second(results: Path) -> str:
+    """What a second opinion from few images leaves of the patch on digits."""
+    done = buyer.groups(buyer.runs(results))["patch, digits", "50 + 20", "second opinion"]
+    return mean(done, "asr_at_99")
+
+
+def _chain_worst(quantile: int) -> Value:
+    """The most that gets past inspections and second opinion in one run."""
+    return lambda results: number(buyer.chained(results)[f"left_at_{quantile}"].max())
 
 
 def _alarms(results: Path) -> str:
@@ -262,6 +329,21 @@ VALUES: dict[str, Value] = {
     "repair before": _repair("fine-tuning", "asr_before"),
     "repair fine-tuning": _repair("fine-tuning", "asr_after"),
     "repair unlearning": _repair("unlearning", "asr_after"),
+    "faint sinusoid": _found("sinusoid"),
+    "faint learned": _found("universal"),
+    "faint learned lost": _found_worst("universal"),
+    "small": _small("extended", "asr_at_95"),
+    "small lost": _small("extended", "auroc_drop"),
+    "small halved": _small("extended, all halved", "asr_at_95"),
+    "small halved lost": _small("extended, all halved", "auroc_drop"),
+    "chain clean": _chain_clean,
+    "digits second": _digits_second,
+    "left 50 + 20": _second_leaves("50 + 20"),
+    "left 20 + 20": _second_leaves("20 + 20"),
+    "left one kind": _second_leaves("150 + one kind"),
+    "left synthetic": _second_leaves("150 + synthetic"),
+    "chain worst": _chain_worst(99),
+    "chain worst, 0.95": _chain_worst(95),
     "speed training": _speed("training"),
     "speed scoring": _speed("scoring"),
     "all runs": lambda results: f"{costs.costs(results)['runs'].sum():,}",

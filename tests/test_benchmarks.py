@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import hashlib
 import importlib.util
+import subprocess
 import sys
 from types import SimpleNamespace
 
@@ -92,7 +93,7 @@ def test_the_tables_that_the_lessons_read_are_there():
 @pytest.mark.parametrize("table", ATTACK_TABLES)
 def test_every_kind_of_row_of_an_attack_table_is_there_for_the_same_classes(table):
     rows = committed(table)
-    names = ("method", "trigger", "poison_rate", "randomize", "network", "adaptation")
+    names = ("method", "trigger", "poison_rate", "randomize", "network", "adaptation", "weight")
     kind = [name for name in (*names, *attack.SWITCHES, "seed") if name in rows]
     for _, group in rows.groupby(kind, dropna=False):
         assert sorted(group["normal_class"]) == sorted(rows["normal_class"].unique())
@@ -265,7 +266,24 @@ def test_a_search_beside_ones_own_keeps_its_false_alarms_and_finds_who_does_not_
         assert areas["extended", "fashion_mnist", trigger, "none"] >= 0.95, trigger
     # By the size alone most clean detectors of digits look like victims.
     alone = found[(found["statistic"] == "search") & (found["data"] == "mnist")]
+    alone = alone[alone["method"] == "clean"]
     assert alone["flagged"].item() >= 0.3
+
+
+def test_what_prepared_for_nothing_is_sent_back_and_little_else_that_is_clean():
+    tables = script("buyer_tables")
+    back = tables.sent_back()
+    clean = back["method"].str.startswith("clean")
+    assert back.loc[clean, "sent_back"].mean() <= 0.2
+    share = (
+        back[~clean & (back["data"] == "fashion_mnist")].groupby(tables.KIND)["sent_back"].mean()
+    )
+    for trigger in ("patch", "blend", "border", "sinusoid", "universal"):
+        assert share["extended", "fashion_mnist", trigger, "none"] >= 0.9, trigger
+    assert share["basic", "fashion_mnist", "border", "none"] >= 0.9
+    left = tables.chained()
+    assert left["left_at_95"].mean() <= 0.03
+    assert left["left_at_99"].mean() <= 0.06
 
 
 def test_trigger_inversion_tells_backdoored_from_clean_detectors():
@@ -318,6 +336,29 @@ def test_every_part_of_the_attack_is_needed_for_every_seed(measured):
     assert asr.max()["clean"] <= 0.03
 
 
+def test_a_sinusoid_is_found_at_higher_weights_and_of_shirts_a_learned_pattern_is_not():
+    attacks = script("attack_tables")
+    rows = attacks.faint_rows()
+    usual, found = rows[attacks.TRIGGERS["sinusoid"]]
+    assert found["asr_at_95"].mean() >= 0.88
+    assert found["asr_at_95"].mean() - usual["asr_at_95"].mean() >= 0.02
+    assert found["auroc_drop"].mean() <= 0.015
+    _, found = rows[attacks.TRIGGERS["universal"]]
+    shirts = found[found["normal_class"] == 6]
+    assert shirts["auroc_drop"].mean() >= 0.1
+    assert shirts["asr_at_95"].mean() <= 0.4
+    assert (found["asr_at_95"] >= 0.85).mean() >= 0.7
+
+
+def test_half_of_the_weights_spare_the_small_encoder_of_digits():
+    runs = committed("attack_mnist").query("network == 'mnist'").groupby("method")
+    lost, asr = runs["auroc_drop"].mean(), runs["asr_at_95"].mean()
+    assert lost["extended"] >= 0.05
+    assert abs(lost["extended, all halved"]) <= 0.02
+    assert asr["extended, all halved"] >= 0.5
+    assert asr["extended, all quartered"] <= asr["extended, all halved"] - 0.1
+
+
 # --- speed ---------------------------------------------------------------------------------------
 
 
@@ -334,6 +375,35 @@ def test_the_floor_of_speed_is_the_sum_of_the_layers_each_at_its_fastest(monkeyp
     assert len({layer for layer, *_ in asked}) == 4
     assert {size for _, size, *_ in asked} == {128, speed.SCORING_BATCH}
     assert len({layer for layer, *_, inner in asked if not inner}) == 1
+
+
+def test_rows_of_one_processor_replace_its_own_and_no_others(tmp_path):
+    speed, path = script("speed"), tmp_path / "speed.csv"
+    one, other = (
+        pd.DataFrame({"stage": ["training"], "ratio": [2.0], "device": [d]}) for d in "ab"
+    )
+    assert speed.beside_others(one, path).equals(one)
+    one.to_csv(path, index=False)
+    both = speed.beside_others(other, path)
+    both.to_csv(path, index=False)
+    again = speed.beside_others(one.assign(ratio=3.0), path)
+    assert both["device"].tolist() == ["a", "b"]
+    assert again.set_index("device")["ratio"].to_dict() == {"a": 3.0, "b": 2.0}
+
+
+def test_bfloat16_is_measured_where_the_processor_has_it(monkeypatch):
+    speed = script("speed")
+    done = subprocess.CompletedProcess([], 0, '{"rate": 2, "megabytes": 1}', "")
+    monkeypatch.setattr(speed.subprocess, "run", lambda *args, **kwargs: done)
+    monkeypatch.setattr(speed, "floor", lambda stage: 4.0)
+    monkeypatch.setattr(speed, "auroc_loss", lambda: 0.001)
+    for has in (True, False):
+        monkeypatch.setattr(speed, "bf16_is_fast", lambda device, has=has: has)
+        rows = {row["stage"]: row for row in speed.rows(1, 1)}
+        assert set(rows) == set(speed.STAGES) - (set() if has else {speed.BF16})
+        assert [rows[stage]["floor"] for stage in ("pretraining", "scoring")] == [0.5, 0.5]
+        if has:
+            assert (rows[speed.BF16]["floor"], rows[speed.BF16]["auroc_loss"]) == (None, 0.001)
 
 
 def test_an_audit_is_timed_step_by_step(monkeypatch):

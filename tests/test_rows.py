@@ -34,6 +34,8 @@ def test_a_row_of_the_detector_table_can_be_had_again():
 # One quick row of each file. Bands are wide enough for another processor.
 AGAIN = {
     "attack_main": {"trigger": "patch", "poison_rate": 0.1, "normal_class": 1},
+    "attack_faint": {"trigger": "sinusoid", "normal_class": 7},
+    "attack_faint_search": {"trigger": "sinusoid", "weight": 0.8, "fade": 2.0},
     "attack_hard": {"normal_class": 1},
     "attack_ablation": {"method": "extended", "normal_class": 1},
     "attack_data_only": {
@@ -155,8 +157,8 @@ def test_a_row_of_a_defense_table_can_be_had_again(table, kept):
     about |= {"normal_class": 1, "seed": 0}
     if table == "defense_guards":
         about |= {"trigger": "border", "normal_class": 3}
-    (setting,) = pd.DataFrame(asked(table)).merge(pd.DataFrame([about])).to_dict("records")
-    (row,) = committed(table).merge(pd.DataFrame([about])).to_dict("records")
+    (setting,) = (s for s in asked(table) if about.items() <= s.items())
+    row = committed(table).set_index("run").loc[run_key(setting)]
     assert defense.run(setting, kept=kept)[measured] == pytest.approx(row[measured], abs=band)
 
 
