@@ -134,6 +134,11 @@ def percent(rate: float) -> str:
     return f"{100 * rate:.0f} %"
 
 
+def fading(fade: float) -> str:
+    """Say from how many times its strength a trigger fades."""
+    return f"from {fade:g} times" if fade > 1 else "no"
+
+
 def asr_cells(runs: pd.DataFrame) -> list[str]:
     """ASR at the three thresholds."""
     return [ranged(runs, column) for column in ASR.values()]
@@ -317,7 +322,7 @@ def faint_table(results: Path = RESULTS) -> str:
         weight, fade = found.iloc[0][["weight", "fade"]]
         for name, runs in {
             f"{trigger}, as above": usual,
-            f"{trigger}, weights of {weight:g}, fading from {fade:g} times": found,
+            f"{trigger}, weights of {weight:g}, fading {fading(fade)}": found,
         }.items():
             paired = (
                 "–" if runs is usual else compared(runs, usual, column)
@@ -337,7 +342,7 @@ def faint_search_table(results: Path = RESULTS) -> str:
             TRIGGERS[str(trigger)],
             size(own),
             f"{weight:g}",
-            f"from {fade:g} times" if fade > 1 else "no",
+            fading(fade),
         ]
         + [number(average(own, column)) for column in ("val_asr", "val_auroc")]
         for (trigger, weight, fade), own in runs.groupby(["trigger", "weight", "fade"], sort=False)

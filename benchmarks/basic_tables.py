@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pandas as pd
-from attack_tables import ASR_HEADS, LOST, METHODS, SIZE, TRIGGERS, asr_cells, percent, read
+from attack_tables import ASR_HEADS, LOST, METHODS, SIZE, TRIGGERS, asr_cells, fading, percent, read
 from cells import ASR, RESULTS, average, compared, mean, number, ranged, same_pairs, size, table
 
 from badsad_lib.attacks import BadSAD
@@ -45,7 +45,7 @@ def basic_table(results: Path = RESULTS) -> str:
         twins = shams.get((trigger, rate, fade))
         lines.append(
             [
-                TRIGGERS[trigger] + (f", fading from {fade:g} times" if fade > 1 else ""),
+                TRIGGERS[trigger] + (f", fading {fading(fade)}" if fade > 1 else ""),
                 percent(rate),
                 size(runs),
                 *asr_cells(runs),
@@ -151,7 +151,7 @@ def visibility_table(results: Path = RESULTS) -> str:
                 str(trigger),
                 f"{look['psnr']:.1f}",
                 f"{look['ssim']:.2f}",
-                f"from {fade:g} times" if fade > 1 else "no",
+                fading(fade),
                 {"full": "all", "course": "course subset"}[subset],
                 percent(rate),
                 size(own),

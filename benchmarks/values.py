@@ -65,12 +65,14 @@ def _others(*, warp: bool) -> Value:
     return value
 
 
-def _digits(column: str) -> Value:
+def _digits(column: str, method: str = "extended") -> Value:
     """Of MNIST with its own small encoder."""
-    return lambda results: mean(
-        next(runs for name, runs in attacks.other_rows(results).items() if "for digits" in name),
-        column,
-    )
+
+    def value(results: Path) -> str:
+        runs = attacks.read("attack_mnist", results)
+        return mean(runs[(runs["network"] == "mnist") & (runs["method"] == method)], column)
+
+    return value
 
 
 def _ablation(method: str) -> Value:
@@ -174,23 +176,13 @@ def _found_worst(trigger: str) -> Value:
     return value
 
 
-def _small(method: str, column: str) -> Value:
-    """``extended`` on digits with the small encoder."""
-
-    def value(results: Path) -> str:
-        runs = attacks.read("attack_mnist", results)
-        return mean(runs[(runs["network"] == "mnist") & (runs["method"] == method)], column)
-
-    return value
-
-
-def _speed(stage: str, column: str = "ratio", digits: int = 1) -> Value:
+def _speed(stage: str) -> Value:
     """Range over the processors that were tried."""
 
     def value(results: Path) -> str:
         rows = attacks.read("speed", results)
-        measured = rows.loc[rows["stage"] == stage, column]
-        ends = (f"{end:.{digits}f}" for end in (measured.min(), measured.max()))
+        ratios = rows.loc[rows["stage"] == stage, "ratio"]
+        ends = (f"{end:.1f}" for end in (ratios.min(), ratios.max()))
         return " to ".join(dict.fromkeys(ends))
 
     return value
@@ -245,7 +237,7 @@ def _chain_clean(results: Path) -> str:
     """Share of the clean detectors that the two inspections send back."""
     looked = buyer.sent_back(results)
     share = looked.loc[looked["method"].str.startswith("clean"), "sent_back"].mean()
-    return f"{100 * share:.0f} %"
+    return attacks.percent(share)
 
 
 def _second_leaves(regime: str) -> Value:
@@ -276,7 +268,7 @@ def _chain_worst(quantile: int) -> Value:
 
 def _alarms(results: Path) -> str:
     share, *_ = buyer.false_alarms(buyer.verdicts(results), "relative search")
-    return f"{share:.0%}".replace("%", " %")
+    return attacks.percent(share)
 
 
 def _inspected_clean(results: Path) -> str:
@@ -299,6 +291,8 @@ VALUES: dict[str, Value] = {
     "perturbation": _learned("perturbation_asr"),
     "digits": _digits(ASR["0.95"]),
     "digits lost": _digits("auroc_drop"),
+    "digits halved": _digits(ASR["0.95"], "extended, all halved"),
+    "digits halved lost": _digits("auroc_drop", "extended, all halved"),
     "two ideas": _ablation("both"),
     "extended": _ablation("extended"),
     "ablation size": lambda results: size(attacks.ablation_rows(results)["both"]),
@@ -332,10 +326,6 @@ VALUES: dict[str, Value] = {
     "faint sinusoid": _found("sinusoid"),
     "faint learned": _found("universal"),
     "faint learned lost": _found_worst("universal"),
-    "small": _small("extended", "asr_at_95"),
-    "small lost": _small("extended", "auroc_drop"),
-    "small halved": _small("extended, all halved", "asr_at_95"),
-    "small halved lost": _small("extended, all halved", "auroc_drop"),
     "chain clean": _chain_clean,
     "digits second": _digits_second,
     "left 50 + 20": _second_leaves("50 + 20"),
