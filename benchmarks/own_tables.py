@@ -63,7 +63,7 @@ def surfaces_attack_table(results: Path = RESULTS) -> str:
     runs = pd.read_csv(results / "surfaces_attack.csv")
     key = ["material", "seed", "method"]
     chosen = surfaces_attack.chosen(runs).set_index([*key, "weights"]).index
-    asr = {"0.90": "asr_at_0.9", "0.95": "asr_at_0.95", "0.99": "asr_at_0.99"}
+    asr = {"0.90": "asr_at_90", "0.95": "asr_at_95", "0.99": "asr_at_99"}
     lines = []
     for material in surfaces.MATERIALS:
         here = runs[runs["material"] == material]
@@ -80,9 +80,9 @@ def surfaces_attack_table(results: Path = RESULTS) -> str:
                     size(own),
                     ranged(own, "auroc"),
                     *(ranged(own, column) for column in asr.values()),
-                    ranged(own, "control_asr_at_0.95"),
+                    ranged(own, "control_asr_at_95"),
                     ranged(own, "held_out_auroc"),
-                    ranged(own, "held_out_asr_at_0.95"),
+                    ranged(own, "held_out_asr_at_95"),
                     "yes" if any(taken) else "",
                 ]
             )

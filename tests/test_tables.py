@@ -79,7 +79,7 @@ def test_a_page_shows_the_committed_results(page):
         ("buyer", "repair", "asr_at_99"),
         ("excess", "repair", "asr_at_95"),
         ("surfaces", "surfaces", "auroc"),
-        ("surfaces_attack", "surfaces_attack", "control_asr_at_0.95"),
+        ("surfaces_attack", "surfaces_attack", "control_asr_at_95"),
         ("audits", "audits", "in_doors"),
     ],
 )

@@ -75,19 +75,23 @@ WITHOUT: dict[str, dict[str, Any]] = {
     "extended - randomization": {"randomize": False},
 }
 METHODS = (*PARTS, "both", *WITHOUT, "extended")
-# What `extended` becomes when one of its weights is halved or doubled.
+# What `extended` becomes when one of its weights is halved or doubled, or all are lowered.
 _EXTENDED = BadSAD.extended(TRIGGERS["patch"])
+_WEIGHTS = ("alignment", "concentration", "contrast")
+
+
+def _scaled(factor: float, *names: str) -> dict[str, float]:
+    """Weights of `extended`, times a factor."""
+    return {f"{name}_weight": factor * getattr(_EXTENDED, f"{name}_weight") for name in names}
+
+
 WEIGHED: dict[str, dict[str, Any]] = {
-    f"extended, {name} {what}": {f"{name}_weight": factor * getattr(_EXTENDED, f"{name}_weight")}
-    for name in ("alignment", "concentration", "contrast")
+    f"extended, {name} {what}": _scaled(factor, name)
+    for name in _WEIGHTS
     for what, factor in (("halved", 0.5), ("doubled", 2.0))
 }
-# What `extended` becomes when all of its weights are lowered together.
 SOFTER: dict[str, dict[str, Any]] = {
-    f"extended, all {what}": {
-        name: factor * getattr(_EXTENDED, name)
-        for name in ("alignment_weight", "concentration_weight", "contrast_weight")
-    }
+    f"extended, all {what}": _scaled(factor, *_WEIGHTS)
     for what, factor in (("halved", 0.5), ("quartered", 0.25))
 }
 # What stands beside an attack, and is none or not the same.
@@ -98,7 +102,7 @@ COMPARISONS: dict[str, Callable[..., Attack]] = {
 # What rows of `basic` name, so that a table says what was run whatever a preset may become.
 SWITCHES = ("alignment", "alignment_weight", "concentration_weight", "views", "fade")
 # What `extended` takes unless a row says otherwise.
-USUAL = {"weight": 0.2, "fade": 1.0}
+USUAL = {"weight": _EXTENDED.alignment_weight, "fade": _EXTENDED.fade}
 # More epochs where an epoch has fewer batches: 38, 13 and 3 of them. After 30 epochs on the
 # digits, some 90 steps, neither the detector nor the attack has got anywhere; and the larger
 # encoder for color needs twice the steps.
@@ -308,6 +312,7 @@ class Table:
 
 
 _BORDER = {**BASIC, "trigger": "border"}
+_FIVE = (0, 1, 2, 4, 9)
 TABLES: dict[str, Table] = {
     "main": Table(
         (
@@ -318,7 +323,7 @@ TABLES: dict[str, Table] = {
             {"poison_rate": 0.02},
         )
     ),
-    "ablation": Table(tuple({"method": method} for method in METHODS), "course"),
+    "ablation": Table(tuple({"method": method} for method in METHODS), "course", _FIVE),
     "data_only": Table(
         tuple(
             {"method": "data only", "trigger": trigger, "poison_rate": rate, "randomize": randomize}
@@ -327,6 +332,7 @@ TABLES: dict[str, Table] = {
             for randomize in (False, True)
         ),
         "course",
+        _FIVE,
     ),
     "faint": Table(
         tuple(

@@ -110,6 +110,7 @@ def flagged(frame: pd.DataFrame, *, false_alarms: float = 0.05) -> pd.DataFrame:
     DataFrame
         The rows, with ``clean``, ``suspicion`` (higher is worse) and ``flagged``.
     """
+    frame = frame.reset_index(drop=True)
     log = np.log(frame["value"].clip(lower=1e-12))
     digits = frame["data"] == "mnist"
     own_class = "class " + frame["normal_class"].astype(str)
@@ -121,8 +122,7 @@ def flagged(frame: pd.DataFrame, *, false_alarms: float = 0.05) -> pd.DataFrame:
     )
     left_out = frame["group"].where(frame["clean"], own_class.mask(digits, "mnist"))
     found = pd.Series(False, index=frame.index)
-    for (_, without), some in frame.groupby(["statistic", left_out]):
-        statistic = some["statistic"].iloc[0]
+    for (statistic, without), some in frame.groupby(["statistic", left_out]):
         null = frame[frame["clean"] & (frame["statistic"] == statistic)]
         limit = np.quantile(null.loc[null["group"] != without, "suspicion"], 1 - false_alarms)
         found[some.index] = some["suspicion"] > limit
@@ -141,7 +141,7 @@ def judged(frame: pd.DataFrame, *, false_alarms: float = 0.05) -> pd.DataFrame:
     """
     rows = []
     kind = ["method", "data", "trigger", "adaptation"]
-    frame = flagged(frame.reset_index(drop=True), false_alarms=false_alarms)
+    frame = flagged(frame, false_alarms=false_alarms)
     for (statistic, *named), some in frame.groupby(["statistic", *kind]):
         clean = frame[frame["clean"] & (frame["statistic"] == statistic)]
         hits = int(some["flagged"].sum())

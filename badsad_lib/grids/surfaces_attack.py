@@ -92,7 +92,7 @@ def _rates(detector: Any, normals: Tensor, anomalies: Tensor, threshold: dict[fl
     return {
         "auroc": metrics.auroc(detector.decision_function(normals), before),
         **{
-            f"asr_at_{quantile:g}": metrics.attack_success_rate(before, after, tau)
+            f"asr_at_{round(100 * quantile)}": metrics.attack_success_rate(before, after, tau)
             for quantile, tau in threshold.items()
         },
     }
@@ -124,9 +124,9 @@ def run(setting: dict[str, Any]) -> dict[str, Any]:
     held_out = _rates(detector, split.val_images, _held_out(split), tau, TRIGGER)
     return {
         **row,
-        "control_asr_at_0.95": control["asr_at_0.95"],
+        "control_asr_at_95": control["asr_at_95"],
         "held_out_auroc": held_out["auroc"],
-        "held_out_asr_at_0.95": held_out["asr_at_0.95"],
+        "held_out_asr_at_95": held_out["asr_at_95"],
         "training_seconds": seconds,
     }
 
@@ -159,7 +159,7 @@ def chosen(frame: pd.DataFrame, *, most_loss: float = 0.02) -> pd.DataFrame:
     """Pick the weights of each material, seed and method on held-out synthetic anomalies.
 
     The highest ASR among those that lose no more than ``most_loss`` AUROC against the clean twin
-    there; where none does, the least loss. ``auroc_loss`` and ``clean_asr_at_0.95`` are those of
+    there; where none does, the least loss. ``auroc_loss`` and ``clean_asr_at_95`` are those of
     the test.
     """
     by = ["material", "seed"]
@@ -171,7 +171,7 @@ def chosen(frame: pd.DataFrame, *, most_loss: float = 0.02) -> pd.DataFrame:
         mine = twin.loc[key[:2]]
         loss = mine["held_out_auroc"] - some["held_out_auroc"]
         good = some[loss <= most_loss]
-        place = loss.idxmin() if good.empty else good["held_out_asr_at_0.95"].idxmax()
+        place = loss.idxmin() if good.empty else good["held_out_asr_at_95"].idxmax()
         row = some.loc[place]
         rows.append(
             {
@@ -180,7 +180,7 @@ def chosen(frame: pd.DataFrame, *, most_loss: float = 0.02) -> pd.DataFrame:
                 "auroc": row["auroc"],
                 "auroc_loss": mine["auroc"] - row["auroc"],
                 **{name: row[name] for name in row.index if "asr_at" in name},
-                "clean_asr_at_0.95": mine["asr_at_0.95"],
+                "clean_asr_at_95": mine["asr_at_95"],
             }
         )
     return pd.DataFrame(rows)
