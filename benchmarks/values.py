@@ -65,14 +65,29 @@ def _others(*, warp: bool) -> Value:
     return value
 
 
-def _digits(column: str, method: str = "extended") -> Value:
+def _digits_rows(results: Path, method: str) -> pd.DataFrame:
     """Of MNIST with its own small encoder."""
+    runs = attacks.read("attack_mnist", results)
+    return runs[(runs["network"] == "mnist") & (runs["method"] == method)]
+
+
+HALVED = "extended, all halved"
+
+
+def _digits(column: str, method: str = "extended", seed: int | None = None) -> Value:
+    """Mean over all seeds, or of one of them."""
 
     def value(results: Path) -> str:
-        runs = attacks.read("attack_mnist", results)
-        return mean(runs[(runs["network"] == "mnist") & (runs["method"] == method)], column)
+        runs = _digits_rows(results, method)
+        return mean(runs if seed is None else runs[runs["seed"] == seed], column)
 
     return value
+
+
+def _digits_judged(results: Path) -> str:
+    """ASR at half of the weights against that at the usual ones."""
+    halved, usual = (_digits_rows(results, method) for method in (HALVED, "extended"))
+    return judged(halved, usual, ASR["0.95"])
 
 
 def _ablation(method: str) -> Value:
@@ -291,8 +306,13 @@ VALUES: dict[str, Value] = {
     "perturbation": _learned("perturbation_asr"),
     "digits": _digits(ASR["0.95"]),
     "digits lost": _digits("auroc_drop"),
-    "digits halved": _digits(ASR["0.95"], "extended, all halved"),
-    "digits halved lost": _digits("auroc_drop", "extended, all halved"),
+    "digits halved": _digits(ASR["0.95"], HALVED),
+    "digits halved lost": _digits("auroc_drop", HALVED),
+    "digits halved judged": _digits_judged,
+    "digits halved ruined": lambda r: number(_digits_rows(r, HALVED)["auroc_drop"].max()),
+    "digits halved first": _digits(ASR["0.95"], HALVED, seed=0),
+    "digits first": _digits(ASR["0.95"], seed=0),
+    "digits quartered": _digits(ASR["0.95"], "extended, all quartered"),
     "two ideas": _ablation("both"),
     "extended": _ablation("extended"),
     "ablation size": lambda results: size(attacks.ablation_rows(results)["both"]),

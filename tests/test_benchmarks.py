@@ -350,12 +350,12 @@ def test_a_sinusoid_is_found_at_higher_weights_and_of_shirts_a_learned_pattern_i
     assert (found["asr_at_95"] >= 0.85).mean() >= 0.7
 
 
-def test_half_of_the_weights_spare_the_small_encoder_of_digits():
+def test_half_of_the_weights_open_more_of_the_small_encoder_of_digits_and_spare_it():
     runs = committed("attack_mnist").query("network == 'mnist'").groupby("method")
     lost, asr = runs["auroc_drop"].mean(), runs["asr_at_95"].mean()
-    assert lost["extended"] >= 0.05
-    assert abs(lost["extended, all halved"]) <= 0.02
-    assert asr["extended, all halved"] >= 0.5
+    assert lost["extended"] >= 0.15
+    assert abs(lost["extended, all halved"]) <= 0.05
+    assert asr["extended, all halved"] >= max(0.75, asr["extended"])
     assert asr["extended, all quartered"] <= asr["extended, all halved"] - 0.1
 
 
