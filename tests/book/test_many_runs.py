@@ -91,7 +91,7 @@ def test_the_recipe_for_slurm_asks_for_what_it_says(monkeypatch):
 
 @pytest.mark.slow
 def test_the_recipe_runs_on_slurm(monkeypatch, tmp_path):
-    """Where there is a cluster: its jobs are cancelled once, and the table is whole all the same."""
+    """Where there is a cluster: its jobs are cancelled once, and the table is still whole."""
     pytest.importorskip("dask_jobqueue", reason="dask-jobqueue is not installed")
     if shutil.which("sinfo") is None or not slurm("sinfo", "--noheader", "--states=idle,mix"):
         pytest.skip("no SLURM cluster answers here")
