@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 from attack_tables import percent
-from cells import RESULTS, by_class, mean, number, ranged, size, table
+from cells import ASR, RESULTS, by_class, mean, number, ranged, size, table
 
 from badsad_lib import metrics, surfaces
 from badsad_lib.grids import audits, surfaces_attack
@@ -63,7 +63,6 @@ def surfaces_attack_table(results: Path = RESULTS) -> str:
     runs = pd.read_csv(results / "surfaces_attack.csv")
     key = ["material", "seed", "method"]
     chosen = surfaces_attack.chosen(runs).set_index([*key, "weights"]).index
-    asr = {"0.90": "asr_at_90", "0.95": "asr_at_95", "0.99": "asr_at_99"}
     lines = []
     for material in surfaces.MATERIALS:
         here = runs[runs["material"] == material]
@@ -79,7 +78,7 @@ def surfaces_attack_table(results: Path = RESULTS) -> str:
                     "–" if clean else percent(rate),
                     size(own),
                     ranged(own, "auroc"),
-                    *(ranged(own, column) for column in asr.values()),
+                    *(ranged(own, column) for column in ASR.values()),
                     ranged(own, "control_asr_at_95"),
                     ranged(own, "held_out_auroc"),
                     ranged(own, "held_out_asr_at_95"),
@@ -87,7 +86,7 @@ def surfaces_attack_table(results: Path = RESULTS) -> str:
                 ]
             )
     heads = ["material", "training", "factor of the weights", "poison rate", SIZE, "AUROC"]
-    heads += [f"ASR at {quantile}" for quantile in asr]
+    heads += [f"ASR at {quantile}" for quantile in ASR]
     heads += ["of the same dots elsewhere, at 0.95", "AUROC, painted anomalies"]
     heads += ["ASR, painted anomalies, at 0.95", "chosen on these"]
     return table(heads, lines)
