@@ -181,12 +181,12 @@ def _found(trigger: str) -> Value:
     return value
 
 
-def _found_worst(trigger: str) -> Value:
-    """What they cost the class that loses most."""
+def _found_lost(trigger: str, over: Callable[[pd.DataFrame], float]) -> Value:
+    """What they cost in AUROC, over all runs or in the worst of something."""
 
     def value(results: Path) -> str:
         _, found = attacks.faint_rows(results)[attacks.TRIGGERS[trigger]]
-        return number(by_class(found, "auroc_drop").max())
+        return number(over(found))
 
     return value
 
@@ -345,7 +345,9 @@ VALUES: dict[str, Value] = {
     "repair unlearning": _repair("unlearning", "asr_after"),
     "faint sinusoid": _found("sinusoid"),
     "faint learned": _found("universal"),
-    "faint learned lost": _found_worst("universal"),
+    "faint sinusoid lost": _found_lost("sinusoid", lambda runs: runs["auroc_drop"].mean()),
+    "faint sinusoid worst": _found_lost("sinusoid", lambda runs: runs["auroc_drop"].max()),
+    "faint learned lost": _found_lost("universal", lambda runs: by_class(runs, "auroc_drop").max()),
     "chain clean": _chain_clean,
     "digits second": _digits_second,
     "left 50 + 20": _second_leaves("50 + 20"),

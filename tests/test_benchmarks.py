@@ -343,6 +343,7 @@ def test_a_sinusoid_is_found_at_higher_weights_and_of_shirts_a_learned_pattern_i
     assert found["asr_at_95"].mean() >= 0.88
     assert found["asr_at_95"].mean() - usual["asr_at_95"].mean() >= 0.02
     assert found["auroc_drop"].mean() <= 0.015
+    assert found.groupby("normal_class")["auroc_drop"].mean().max() <= 0.08
     _, found = rows[attacks.TRIGGERS["universal"]]
     shirts = found[found["normal_class"] == 6]
     assert shirts["auroc_drop"].mean() >= 0.1
