@@ -90,6 +90,17 @@ def _digits_judged(results: Path) -> str:
     return judged(halved, usual, ASR["0.95"])
 
 
+def _color(column: str, of: Callable[[pd.Series], float]) -> Value:
+    """One number of the class means in color."""
+    return lambda results: number(of(by_class(attacks.read("attack_color", results), column)))
+
+
+def _color_first(results: Path) -> str:
+    """What the first run in color said, of one class and one seed."""
+    runs = attacks.read("attack_color", results).query("normal_class == 0 and seed == 0")
+    return mean(runs, ASR["0.95"])
+
+
 def _ablation(method: str) -> Value:
     """ASR at the three thresholds."""
 
@@ -313,6 +324,11 @@ VALUES: dict[str, Value] = {
     "digits halved first": _digits(ASR["0.95"], HALVED, seed=0),
     "digits first": _digits(ASR["0.95"], seed=0),
     "digits quartered": _digits(ASR["0.95"], "extended, all quartered"),
+    "color": _color(ASR["0.95"], pd.Series.mean),
+    "color lowest": _color(ASR["0.95"], pd.Series.min),
+    "color lost": _color("auroc_drop", pd.Series.mean),
+    "color lost most": _color("auroc_drop", pd.Series.max),
+    "color first": _color_first,
     "two ideas": _ablation("both"),
     "extended": _ablation("extended"),
     "ablation size": lambda results: size(attacks.ablation_rows(results)["both"]),

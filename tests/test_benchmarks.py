@@ -360,6 +360,17 @@ def test_half_of_the_weights_open_more_of_the_small_encoder_of_digits_and_spare_
     assert asr["extended, all quartered"] <= asr["extended, all halved"] - 0.1
 
 
+def test_a_patch_carries_over_to_one_known_class_to_digits_and_to_color():
+    digits = committed("attack_mnist").query("network == 'fashion_mnist' and method == 'extended'")
+    for runs in (committed("attack_hard"), digits, committed("attack_color")):
+        assert len(runs.groupby("normal_class")) == 10
+        assert runs["asr_at_95"].mean() >= 0.85
+        assert runs["auroc_drop"].mean() <= 0.03
+        assert runs["control_asr"].mean() <= 0.05
+        assert runs[["asr_turned", "asr_noise", "asr_rings"]].mean().max() <= 0.15
+        assert runs["sham_asr"].mean() <= 0.15
+
+
 # --- speed ---------------------------------------------------------------------------------------
 
 
