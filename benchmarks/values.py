@@ -328,6 +328,8 @@ VALUES: dict[str, Value] = {
     "color lowest": _color(ASR["0.95"], pd.Series.min),
     "color lost": _color("auroc_drop", pd.Series.mean),
     "color lost most": _color("auroc_drop", pd.Series.max),
+    "color undetected": _color("detection_drop", pd.Series.max),
+    "color worst run": lambda r: number(attacks.read("attack_color", r)[ASR["0.95"]].min()),
     "color first": _color_first,
     "two ideas": _ablation("both"),
     "extended": _ablation("extended"),

@@ -369,6 +369,9 @@ def test_a_patch_carries_over_to_one_known_class_to_digits_and_to_color():
         assert runs["control_asr"].mean() <= 0.05
         assert runs[["asr_turned", "asr_noise", "asr_rings"]].mean().max() <= 0.15
         assert runs["sham_asr"].mean() <= 0.15
+    bags = runs.groupby("normal_class")[["asr_at_95", "auroc_drop", "detection_drop"]].mean()
+    assert bags["asr_at_95"].idxmin() == 8  # the page names them
+    assert bags["auroc_drop"].idxmax() == bags["detection_drop"].idxmax() == 8
 
 
 # --- speed ---------------------------------------------------------------------------------------
