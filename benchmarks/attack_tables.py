@@ -19,6 +19,7 @@ from cells import (
     table,
 )
 
+from badsad_lib.grids.attack import chosen
 from badsad_lib.triggers import KINDS
 
 # Name in the results -> name in the table, and the protocol that differs in one thing only.
@@ -210,6 +211,11 @@ def other_rows(results: Path = RESULTS) -> dict[str, pd.DataFrame]:
             for (network, method), own in runs.groupby(["network", "method"], sort=False):
                 softer = f", {method.removeprefix('extended, ')}" if method != "extended" else ""
                 rows[f"{label}, {NETWORKS[network]}{softer}"] = own
+            for network, own in runs.groupby("network", sort=False):
+                if own["method"].nunique() > 1:
+                    # A sham twin stands beside the usual weights alone.
+                    kept = chosen(own).assign(sham_asr=float("nan"))
+                    rows[f"{label}, {NETWORKS[network]}, the best of them"] = kept
         else:
             rows[label] = runs
     return rows
@@ -305,31 +311,34 @@ def extra_images_table(results: Path = RESULTS) -> str:
     return compared_rows(extra_images_rows(results), "training")
 
 
-def faint_rows(results: Path = RESULTS) -> dict[str, tuple[pd.DataFrame, pd.DataFrame]]:
-    """Runs of each trigger that is hard to see, found as usual and with the higher weights."""
-    usual = read("attack_main", results).query("method == 'extended' and poison_rate == 0.1")
+def faint_rows(results: Path = RESULTS) -> dict[str, dict[str, pd.DataFrame]]:
+    """Runs of each trigger that is hard to see: as usual, with higher weights, the better one."""
+    main = read("attack_main", results).query("method == 'extended' and poison_rate == 0.1")
     rows = {}
     for trigger, found in read("attack_faint", results).groupby("trigger", sort=False):
-        pair = {"usual": usual[usual["trigger"] == trigger], "found": found}
-        rows[TRIGGERS[str(trigger)]] = (*same_pairs(pair).values(),)
+        pair = same_pairs({"usual": main[main["trigger"] == trigger], "found": found})
+        rows[TRIGGERS[str(trigger)]] = {**pair, "kept": chosen(pd.concat(pair.values()))}
     return rows
 
 
 def faint_table(results: Path = RESULTS) -> str:
     """What higher weights and a fading trigger do for those that are hard to see."""
     lines = []
-    for trigger, (usual, found) in faint_rows(results).items():
+    for trigger, rows in faint_rows(results).items():
+        usual, found = rows["usual"], rows["found"]
         weight, fade = found.iloc[0][["weight", "fade"]]
-        for name, runs in {
-            f"{trigger}, as above": usual,
-            f"{trigger}, weights of {weight:g}, fading {fading(fade)}": found,
-        }.items():
+        named = {
+            "usual": "as above",
+            "found": f"weights of {weight:g}, fading {fading(fade)}",
+            "kept": "the better of both",
+        }
+        for name, what in named.items():
             paired = (
-                "–" if runs is usual else compared(runs, usual, column)
+                "–" if name == "usual" else compared(rows[name], usual, column)
                 for column in (ASR["0.95"], "auroc_drop")
             )
-            cells = [*asr_cells(runs), ranged(runs, "auroc_drop", 3), *paired]
-            lines.append([name, size(runs), *cells, *control_cells(runs)])
+            cells = [*asr_cells(rows[name]), ranged(rows[name], "auroc_drop", 3), *paired]
+            lines.append([f"{trigger}, {what}", size(found), *cells, *control_cells(rows[name])])
     less = [f"{what}, less as above (95 %)" for what in ("ASR at 0.95", "AUROC lost")]
     return table(["trigger", SIZE, *ASR_HEADS, LOST, *less, *CONTROL_HEADS], lines)
 
@@ -360,6 +369,80 @@ def sensitivity_rows(results: Path = RESULTS) -> dict[str, pd.DataFrame]:
 def sensitivity_table(results: Path = RESULTS) -> str:
     """How much hangs on each weight of ``extended``."""
     return compared_rows(sensitivity_rows(results), "weights")
+
+
+# Runs that were had again from other starting weights, by trigger and rate -> where the same
+# stand with several seeds.
+AGAIN = {
+    ("patch", 0.1): ("`extended`, patch, 10 %", "attack_main"),
+    ("sinusoid", 0.1): ("`extended`, sinusoid 20/255, 10 %", "attack_main"),
+    ("border", 0.1): ("`basic`, border, 10 %", "attack_basic"),
+    ("border", 0.5): ("`basic`, border, 50 %", "attack_basic_sham"),
+}
+WANDERS = {
+    "AUROC": "auroc",
+    "ASR at 0.95": ASR["0.95"],
+    "ASR on clean twin": "control_asr",
+    "ASR on sham twin": "sham_asr",
+}
+
+
+def rounding_rows(results: Path = RESULTS) -> dict[str, tuple[pd.DataFrame, pd.DataFrame]]:
+    """Runs had again from starting weights a millionth apart, and the same with other seeds."""
+    rows = {}
+    again = read("attack_rounding", results)
+    for (trigger, rate), (label, table_) in AGAIN.items():
+        own = again[(again["trigger"] == trigger) & (again["poison_rate"] == rate)]
+        kind = own.drop(columns=["normal_class", "seed"]).iloc[[0]]
+        named = [
+            "method",
+            "trigger",
+            "poison_rate",
+            "randomize",
+            *(["fade"] if "fade" in kind else []),
+        ]
+        seeds = read(table_, results).merge(kind[[n for n in named if kind[n].notna().all()]])
+        rows[label] = own, seeds[seeds["normal_class"].isin(own["normal_class"])]
+    return rows
+
+
+def wander(runs: pd.DataFrame, column: str) -> float:
+    """Deviation within a normal class, of all classes together."""
+    return float(runs.groupby("normal_class")[column].var().mean() ** 0.5)
+
+
+def rounding_table(results: Path = RESULTS) -> str:
+    """How far the same run wanders by rounding alone, beside how far it does over seeds."""
+    lines = []
+    for label, (again, seeds) in rounding_rows(results).items():
+        classes, starts = again["normal_class"].nunique(), again["nudge"].nunique()
+        for measured, column in WANDERS.items():
+            if again[column].isna().all():
+                continue
+            of_class = again.groupby("normal_class")[column]
+            low, high = of_class.min(), of_class.max()
+            widest = (high - low).idxmax()
+            lines.append(
+                [
+                    label,
+                    f"{classes} x {starts}",
+                    measured,
+                    mean(again, column),
+                    f"{number(low[widest])} to {number(high[widest])}",
+                    number(wander(again, column)),
+                    f"{number(wander(seeds, column))} ({size(seeds)})",
+                ]
+            )
+    heads = [
+        "run",
+        "classes x starts",
+        "measured",
+        "mean",
+        "widest range of one class",
+        "deviation over starts",
+        "deviation over seeds (classes x seeds)",
+    ]
+    return table(heads, lines)
 
 
 MAKES = {"deep svdd": "Deep SVDD"}

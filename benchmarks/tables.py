@@ -45,6 +45,7 @@ TABLES: dict[str, Callable[[Path], str]] = {
     "carry_over": attacks.carry_over_table,
     "extra_images": attacks.extra_images_table,
     "sensitivity": attacks.sensitivity_table,
+    "rounding": attacks.rounding_table,
     "data_only": attacks.data_only_table,
     "data_only_all": attacks.data_only_all_table,
     "data": defenses.data_table,

@@ -182,24 +182,25 @@ def _size(name: str) -> Value:
     return lambda results: size(defenses.read(name, results))
 
 
-def _found(trigger: str) -> Value:
-    """What higher weights and fading do for a trigger, in words and as a paired difference."""
-
-    def value(results: Path) -> str:
-        usual, found = attacks.faint_rows(results)[attacks.TRIGGERS[trigger]]
-        return judged(found, usual, "asr_at_95")
-
-    return value
+def _faint_rows(results: Path, trigger: str, which: str) -> pd.DataFrame:
+    return attacks.faint_rows(results)[attacks.TRIGGERS[trigger]][which]
 
 
-def _found_lost(trigger: str, over: Callable[[pd.DataFrame], float]) -> Value:
-    """What they cost in AUROC, over all runs or in the worst of something."""
+def _found(trigger: str, which: str = "found") -> Value:
+    """What is gained over the usual settings for a trigger, in words and as a paired difference."""
+    return lambda results: judged(
+        _faint_rows(results, trigger, which), _faint_rows(results, trigger, "usual"), ASR["0.95"]
+    )
 
-    def value(results: Path) -> str:
-        _, found = attacks.faint_rows(results)[attacks.TRIGGERS[trigger]]
-        return number(over(found))
 
-    return value
+def _found_mean(trigger: str, column: str) -> Value:
+    """What the better of both settings comes to, as validation images tell it."""
+    return lambda results: mean(_faint_rows(results, trigger, "kept"), column)
+
+
+def _found_lost(trigger: str, over: Callable[[pd.DataFrame], float], which: str = "found") -> Value:
+    """What a setting costs in AUROC, over all runs or in the worst of something."""
+    return lambda results: number(over(_faint_rows(results, trigger, which)))
 
 
 def _speed(stage: str) -> Value:
@@ -365,6 +366,16 @@ VALUES: dict[str, Value] = {
     "faint learned": _found("universal"),
     "faint sinusoid lost": _found_lost("sinusoid", lambda runs: runs["auroc_drop"].mean()),
     "faint sinusoid worst": _found_lost("sinusoid", lambda runs: runs["auroc_drop"].max()),
+    **{
+        f"faint {name} kept{ending}": value
+        for name, trigger in {"sinusoid": "sinusoid", "learned": "universal"}.items()
+        for ending, value in {
+            "": _found_mean(trigger, ASR["0.95"]),
+            " gain": _found(trigger, "kept"),
+            " lost": _found_mean(trigger, "auroc_drop"),
+            " worst": _found_lost(trigger, lambda runs: runs["auroc_drop"].max(), "kept"),
+        }.items()
+    },
     "faint learned lost": _found_lost("universal", lambda runs: by_class(runs, "auroc_drop").max()),
     "chain clean": _chain_clean,
     "digits second": _digits_second,

@@ -28,6 +28,9 @@ Tables (:data:`TABLES`):
     labels.
 ``sensitivity``
     BadSAD.extended with each of its weights halved and doubled.
+``rounding``
+    The same runs from starting weights that differ by a millionth: how far a run wanders by
+    rounding alone, as it does on another processor.
 
 Another table is another entry of :data:`TABLES`.
 """
@@ -40,6 +43,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import torch
 
 from badsad_lib import checkpoints, datasets, splits
 from badsad_lib.attacks import ALIGNMENTS, Attack, BadSAD, DataPoisoning
@@ -135,6 +139,11 @@ def load(name: str, subset: str) -> datasets.Dataset:
     return datasets.load(name, subset)
 
 
+def nudged(state: dict[str, torch.Tensor], share: float) -> dict[str, torch.Tensor]:
+    """Return weights times 1 + ``share``; what is counted stays."""
+    return {k: v * (1 + share) if v.is_floating_point() else v for k, v in state.items()}
+
+
 class Task:
     """What a row is about. Its detectors come from the folder ``kept``, or are made and left there.
 
@@ -146,7 +155,8 @@ class Task:
         self.setting = setting
         self.kept = None if kept is None else Path(kept)
         where = ("data", "subset", "known", "normal_class", "epochs", "seed", "network")
-        self.where = {k: setting[k] for k in where if k in setting}
+        shared = {k: setting[k] for k in where if k in setting}
+        self.where = {**shared, **{k: setting[k] for k in ("nudge",) if k in setting}}
         self.data = load(setting["data"], setting["subset"])
         self.next_class = (setting["normal_class"] + 1) % len(self.data.class_names)
         self.split = splits.one_vs_rest(
@@ -159,9 +169,10 @@ class Task:
         network = setting.get("network", "auto")
         self.plain = DeepSAD(network=network, epochs=setting["epochs"], seed=setting["seed"])
         # Pretrained weights, computed once and shared by all detectors of the task.
-        key = {**self.where, "what": "pretrained"}
+        key = {**shared, "what": "pretrained"}
         images = self.split.train_images
-        self.initial_state = cached(self.kept, key, lambda: self.plain.pretrain(images))
+        pretrained = cached(self.kept, key, lambda: self.plain.pretrain(images))
+        self.initial_state = nudged(pretrained, setting.get("nudge", 0.0))
 
     def _path(self, what: str) -> Path | None:
         """Where a detector is kept, if anywhere."""
@@ -313,6 +324,10 @@ class Table:
 
 _BORDER = {**BASIC, "trigger": "border"}
 _FIVE = (0, 1, 2, 4, 9)
+_HALF: dict[str, Any] = {**_BORDER, "poison_rate": 0.5, "sham": "sinusoid 40/255"}
+# About ten times what float32 can tell apart: most of it is gone after the first batch norm,
+# and what is left is another rounding.
+NUDGES = (0.0, 1e-6, -1e-6, 2e-6)
 TABLES: dict[str, Table] = {
     "main": Table(
         (
@@ -337,13 +352,13 @@ TABLES: dict[str, Table] = {
     "faint": Table(
         tuple(
             {"trigger": trigger, "weight": 0.8, "fade": 2.0}
-            for trigger in ("sinusoid", "universal")
+            for trigger in ("sinusoid", "universal", "warp")
         )
     ),
     "faint_search": Table(
         tuple(
             {"trigger": trigger, "weight": weight, "fade": fade}
-            for trigger in ("sinusoid", "universal")
+            for trigger in ("sinusoid", "universal", "warp")
             for weight in (0.2, 0.8, 1.6)
             for fade in (1.0, 2.0)
         ),
@@ -378,9 +393,7 @@ TABLES: dict[str, Table] = {
     ),
     "basic_data_only": Table(_PUBLISHED),
     "basic_parts": Table(tuple({**_BORDER, **part} for part in _PARTS), "course"),
-    "basic_sham": Table(
-        tuple({**_BORDER, "poison_rate": rate, "sham": "sinusoid 40/255"} for rate in (0.1, 0.5))
-    ),
+    "basic_sham": Table(tuple({**_HALF, "poison_rate": rate} for rate in (0.1, 0.5))),
     "bases": Table(
         tuple(
             {**_BORDER, "poison_rate": rate, "views": views, "randomize": randomize}
@@ -407,6 +420,14 @@ TABLES: dict[str, Table] = {
         ),
         "course",
         (2, 3, 8),
+    ),
+    "rounding": Table(
+        tuple(
+            {**kind, "nudge": nudge}
+            for kind in ({}, {"trigger": "sinusoid"}, _BORDER, _HALF)
+            for nudge in NUDGES
+        ),
+        classes=(1, 4, 7),
     ),
     "sensitivity": Table(
         ({"method": "extended"}, *({"method": method} for method in WEIGHED)), "course", (2, 3, 8)
@@ -453,6 +474,44 @@ def settings(
         for kind in runs
         for normal_class in classes
     ]
+
+
+def chosen(runs: pd.DataFrame, lost: float = 0.01) -> pd.DataFrame:
+    """Of several settings, the one that the attacker keeps of each normal class and seed.
+
+    Who attacks can train more than one victim and look at all of them on validation images,
+    before anything is measured on test images: the one with the highest ASR is kept, of those
+    whose AUROC is not lower than the best one's by more than ``lost``.
+
+    Parameters
+    ----------
+    runs
+        Rows of tables of this module: each class and seed once with every setting that was tried.
+    lost
+        What the attacker is ready to pay, an AUROC from 0 to 1.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row a class and seed, in their order.
+
+    Raises
+    ------
+    ValueError
+        A class and seed has fewer rows than another, so that not all had the same choice.
+    """
+    runs = runs.reset_index(drop=True)
+    tried = runs.groupby(["normal_class", "seed"])["val_auroc"]
+    if tried.size().nunique() > 1:
+        counts = ", ".join(f"{count} of {pair}" for pair, count in tried.size().items())
+        raise ValueError(
+            f"each (class, seed) needs the same number of settings, got {counts}: finish the grid, "
+            "or leave out the pairs that not all settings have"
+        )
+    affordable = runs[runs["val_auroc"] >= tried.transform("max") - lost]
+    # A detector that flags nothing has no ASR, and nobody would keep it.
+    best = affordable.fillna({"val_asr": 0.0}).groupby(["normal_class", "seed"])["val_asr"].idxmax()
+    return runs.loc[best].reset_index(drop=True)
 
 
 def summary(frame: pd.DataFrame) -> pd.DataFrame:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pandas as pd
 import pytest
 import torch
 
@@ -100,6 +101,36 @@ def test_rows_on_faint_triggers_are_extended_with_the_weights_and_the_fading_tha
         )
 
 
+def tried(*rows: tuple[int, str, float, float]) -> pd.DataFrame:
+    columns = ["normal_class", "method", "val_asr", "val_auroc"]
+    return pd.DataFrame(rows, columns=columns).assign(seed=0)
+
+
+def test_of_settings_that_were_tried_the_best_is_kept_that_costs_little():
+    runs = tried(
+        (3, "usual", 0.7, 0.990),
+        (5, "usual", 0.9, 0.980),
+        (3, "higher", 0.8, 0.985),
+        (5, "higher", 1.0, 0.960),  # opens more, and ruins the detector
+        (3, "highest", 0.9, 0.975),
+        (5, "highest", 0.8, 0.985),
+    )
+    kept = attack.chosen(runs)
+    assert list(kept["normal_class"]) == [3, 5]
+    assert list(kept["method"]) == ["higher", "usual"]
+    assert list(attack.chosen(runs, lost=1)["method"]) == ["highest", "higher"]
+    assert list(attack.chosen(runs, lost=0)["method"]) == ["usual", "highest"]
+    # The rows' own order and names do not matter, and the table is left as it was.
+    again = attack.chosen(runs.iloc[::-1].set_index("seed", drop=False))
+    pd.testing.assert_frame_equal(again, kept)
+
+
+def test_nothing_is_chosen_where_not_all_had_the_same_choice():
+    runs = tried((3, "usual", 0.7, 0.99), (5, "usual", 0.9, 0.98), (3, "higher", 0.8, 0.99))
+    with pytest.raises(ValueError, match=r"2 of \(3, 0\), 1 of \(5, 0\).*finish the grid"):
+        attack.chosen(runs)
+
+
 def test_lower_weights_are_those_of_extended_all_by_the_same_factor():
     weights = ("alignment_weight", "concentration_weight", "contrast_weight")
     usual = BadSAD.extended(attack.TRIGGERS["patch"])
@@ -108,6 +139,28 @@ def test_lower_weights_are_those_of_extended_all_by_the_same_factor():
         factors = {round(getattr(made, name) / getattr(usual, name), 6) for name in weights}
         expected = {"extended": 1.0, "extended, all halved": 0.5, "extended, all quartered": 0.25}
         assert factors == {expected[setting["method"]]}
+
+
+def test_nudged_weights_differ_by_a_millionth_and_counts_do_not():
+    state = {"weight": torch.tensor([1.0, -2.0]), "batches": torch.tensor(7)}
+    after = attack.nudged(state, 1e-6)
+    assert torch.equal(after["batches"], state["batches"])
+    assert after["weight"].tolist() == pytest.approx([1.000001, -2.000002], rel=1e-7)
+    assert not torch.equal(after["weight"], state["weight"])
+    assert torch.equal(attack.nudged(state, 0.0)["weight"], state["weight"])
+
+
+def test_a_run_from_nudged_weights_shares_what_was_pretrained_and_nothing_else(tmp_path):
+    settings = [s for s in attack.settings("rounding", classes=(3,)) if s["trigger"] == "patch"]
+    assert [s["nudge"] for s in settings] == list(attack.NUDGES)
+    small = [{**s, "subset": "course", "epochs": 1} for s in settings[:2]]
+    usual, nudged = (attack.Task(setting, tmp_path) for setting in small)
+    assert len(list(tmp_path.iterdir())) == 1
+    assert usual._path("clean") != nudged._path("clean")
+    name = next(name for name, v in usual.initial_state.items() if v.is_floating_point())
+    near = usual.initial_state[name], nudged.initial_state[name]
+    assert torch.allclose(*near, rtol=1e-5)
+    assert not torch.equal(*near)
 
 
 def test_the_bases_are_scrambled_where_the_row_says_so():
