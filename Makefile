@@ -65,7 +65,7 @@ execute: setup ## run the lessons, store outputs and seconds in place
 	$(PY) -m tools.execute $(LESSON)
 
 verify: setup ## run the long trials (lessons, rows, repairs), record which passed
-	BADSAD_RECORD=1 $(one_thread) $(PYTEST) tests -m trial -n $(WORKERS) --dist load
+	BADSAD_RECORD=1 BADSAD_ALL_ROWS=1 $(one_thread) $(PYTEST) tests -m trial -n $(WORKERS) --dist load
 
 labs: setup ## derive student versions, without solutions, into _build/labs
 	$(PY) -m tools.labs

@@ -16,7 +16,7 @@ import pandas as pd
 import pytest
 
 import badsad_lib
-from badsad_lib.experiments import backend, run_grid
+from badsad_lib.experiments import GridError, backend, run_grid
 from badsad_lib.grids import attack, registry
 from badsad_lib.grids.registry import Grid
 
@@ -157,6 +157,38 @@ def test_a_single_worker_does_the_work_and_one_that_joins_gets_some(tmp_path):
     assert rows["y"].tolist() == [x**2 for x in range(10)]
     assert os.getpid() not in set(rows["pid"])
     assert rows["pid"].nunique() == 2
+
+
+def deadly(settings: dict) -> dict:
+    with (Path(settings["log"]) / str(settings["x"])).open("a") as log:
+        log.write("begun ")
+    time.sleep(0.5)
+    if settings["x"] in (2, 5):
+        os._exit(1)  # as when all memory is taken, or a job's time is over
+    return {"y": settings["x"] ** 2}
+
+
+@pytest.mark.slow
+def test_runs_that_kill_their_workers_are_told_from_those_that_waited_behind_them(tmp_path):
+    """These get through, and none that has ended is done again when its worker dies."""
+    distributed = pytest.importorskip("distributed", reason="Dask is not installed")
+    config = pytest.importorskip("dask.config")
+    runs = [{"x": x, "log": str(tmp_path)} for x in range(8)]
+    with (
+        config.set({"distributed.scheduler.allowed-failures": 1}),
+        distributed.LocalCluster(n_workers=1, threads_per_worker=1, dashboard_address=None) as here,
+        backend("dask", scheduler=here.scheduler_address) as n_jobs,
+        pytest.raises(GridError, match="2 of 8 runs failed") as raised,
+    ):
+        run_grid(deadly, runs, tmp_path / "table.csv", n_jobs=n_jobs, progress=False)
+    for x in (2, 5):
+        assert f"'x': {x}" in str(raised.value)
+    assert str(raised.value).count("give each more memory, or more time") == 2
+    rows = pd.read_csv(tmp_path / "table.csv").set_index("x")
+    assert rows["y"].to_dict() == {x: x**2 for x in range(8) if x not in (2, 5)}
+    begun = {x: (tmp_path / str(x)).read_text().count("begun") for x in range(8)}
+    assert {begun[x] for x in rows.index} == {1}
+    assert {begun[x] for x in (2, 5)} <= {2, 3, 4}  # twice alone, and at most twice among others
 
 
 @pytest.mark.slow

@@ -67,8 +67,8 @@ AGAIN = {
     "attack_basic_mnist": {"poison_rate": 0.5, "normal_class": 1},
     "attack_basic_data_only": {"trigger": "border", "poison_rate": 0.5, "normal_class": 1},
 }
-# Two and eight minutes on one core: only with BADSAD_ALL_ROWS=1.
-LONG = {"attack_basic", "attack_basic_data_only", "attack_basic_sham", "attack_color"}
+# Six minutes on one core: only with BADSAD_ALL_ROWS=1, which `make verify` sets.
+LONG = {"attack_color"}
 
 
 @pytest.fixture(scope="module")

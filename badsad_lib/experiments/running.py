@@ -45,23 +45,61 @@ def _from_dask(client: Any, calls: Iterable[Any]) -> Iterator[tuple[str, Row | N
     Not through joblib: it counts the workers once, has a single one wait while the client works,
     and gives results at the end only.
     """
-    from distributed import as_completed
+    killed: list[tuple[Any, str]] = []
+    any_ended = False
+    for result in _handed_out(client, calls, killed):
+        any_ended = True
+        yield result
+    for call, address in killed:
+        again = [(call, address)]
+        if any_ended:  # a worker can do some of them, so ask of each alone whether it is to blame
+            again = []
+            yield from _handed_out(client, [call], again)
+        for (_, arguments, _), last in again:
+            yield (
+                arguments[1],  # the key of the run
+                None,
+                f"worker after worker died at it, the last at {last}: give each more memory, or "
+                "more time than a run takes",
+            )
+
+
+def _handed_out(
+    client: Any, calls: Iterable[Any], killed: list[tuple[Any, str]]
+) -> Iterator[tuple[str, Row | None, str]]:
+    """Give results as they come, and add those calls to ``killed`` at which workers died.
+
+    At them, or at others that they waited behind: to Dask it is the same.
+    """
+    from distributed import CancelledError, as_completed
+    from distributed.scheduler import KilledWorker
 
     futures = {
-        client.submit(function, *arguments, pure=False): arguments[1]  # the key of the run
-        for function, arguments, _ in calls
+        client.submit(function, *arguments, pure=False): (function, arguments, options)
+        for function, arguments, options in calls
     }
+    ended = as_completed(futures)
     try:
-        for future in as_completed(futures):
-            if future.status == "finished":
-                yield future.result()
-            elif future.status == "error":  # no run's own, which comes as a result: a worker's
-                yield futures[future], None, f"the worker failed: {future.exception()}"
-            else:
+        for future in ended:
+            if future.status == "pending":  # its worker ended, and with it the result: begun again
+                ended.add(future)
+                continue
+            call = futures.pop(future)
+            try:
+                result = future.result()
+            except KilledWorker as error:
+                killed.append((call, error.last_worker.address))
+            except CancelledError as error:
                 raise ConnectionError(
                     "the Dask scheduler is gone, and the runs that it had; those that had ended "
                     "are in the table. Start a scheduler and call again"
-                )
+                ) from error
+            except Exception as error:  # no run's own, which comes as a result: a worker's
+                yield call[1][1], None, f"the worker failed: {error}"
+            else:
+                # Or the cluster would do the run again when the worker that holds it ends.
+                future.release()
+                yield result
     finally:
         client.cancel(list(futures))
 
