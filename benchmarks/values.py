@@ -134,6 +134,16 @@ def _faint(rate: float) -> Value:
     return lambda results: mean(basic.basic_rows(results=results)[key], ASR["0.95"])
 
 
+def _basic_sham(seed: int | None = None) -> Value:
+    """A border that half of the images carry, on a detector that was attacked with a sinusoid."""
+
+    def value(results: Path) -> str:
+        runs = basic.basic_rows("basic_sham", results)["border", 0.5, 1.0]
+        return mean(runs if seed is None else runs[runs["seed"] == seed], "sham_asr")
+
+    return value
+
+
 def _views(rate: float) -> Value:
     """What 128 views in a batch change against 8, in views that are not scrambled."""
 
@@ -347,6 +357,8 @@ VALUES: dict[str, Value] = {
     "search clean": _search_clean,
     "faint tenth": _faint(0.1),
     "faint half": _faint(0.5),
+    "basic sham": _basic_sham(),
+    "basic sham first": _basic_sham(0),
     "views few": _views(0.02),
     "views some": _views(0.1),
     "views many": _views(0.5),

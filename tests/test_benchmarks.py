@@ -169,10 +169,13 @@ def test_a_subtle_trigger_works_as_well_where_it_fades():
     assert rows["control_asr"].mean() <= 0.03
 
 
-def test_the_border_hardly_opens_a_detector_with_another_trigger():
-    rows = committed("attack_basic_sham")
-    assert sorted(rows["normal_class"].unique()) == list(range(10))
-    assert rows["sham_asr"].mean() <= 0.15
+def test_the_border_opens_a_detector_with_another_trigger_where_nothing_was_held_against_it():
+    """More than the 0.15 that is asked of a control, which the page says; one seed had less."""
+    rows = committed("attack_basic_sham").query("poison_rate == 0.5")
+    assert len(rows) == 30
+    assert 0.15 < rows["sham_asr"].mean() <= 0.3
+    assert rows["control_asr"].mean() <= 0.02
+    assert rows.query("seed == 0")["sham_asr"].mean() <= 0.15
 
 
 @pytest.fixture(scope="module")
