@@ -400,17 +400,13 @@ def rounding_rows(results: Path = RESULTS) -> dict[str, tuple[pd.DataFrame, pd.D
     """Runs had again from starting weights a millionth apart, and the same with other seeds."""
     rows = {}
     again = read("attack_rounding", results)
-    for (trigger, rate), (label, table_) in AGAIN.items():
-        own = again[(again["trigger"] == trigger) & (again["poison_rate"] == rate)]
-        kind = own.drop(columns=["normal_class", "seed"]).iloc[[0]]
-        named = [
-            "method",
-            "trigger",
-            "poison_rate",
-            "randomize",
-            *(["fade"] if "fade" in kind else []),
-        ]
-        seeds = read(table_, results).merge(kind[[n for n in named if kind[n].notna().all()]])
+    for (trigger, rate), (label, name) in AGAIN.items():
+        own, seeds = (
+            runs[(runs["trigger"] == trigger) & (runs["poison_rate"] == rate)]
+            for runs in (again, read(name, results))
+        )
+        if "fade" in seeds:
+            seeds = seeds[seeds["fade"] == 1]
         rows[label] = own, seeds[seeds["normal_class"].isin(own["normal_class"])]
     return rows
 
@@ -431,15 +427,16 @@ def rounding_table(results: Path = RESULTS) -> str:
             of_class = again.groupby("normal_class")[column]
             low, high = of_class.min(), of_class.max()
             widest = (high - low).idxmax()
+            digits = 4 if column == "auroc" else 3
             lines.append(
                 [
                     label,
                     f"{classes} x {starts}",
                     measured,
                     mean(again, column),
-                    f"{number(low[widest])} to {number(high[widest])}",
-                    number(wander(again, column)),
-                    f"{number(wander(seeds, column))} ({size(seeds)})",
+                    f"{number(low[widest], digits)} to {number(high[widest], digits)}",
+                    number(wander(again, column), digits),
+                    f"{number(wander(seeds, column), digits)} ({size(seeds)})",
                 ]
             )
     heads = [

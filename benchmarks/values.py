@@ -11,7 +11,7 @@ import buyer_tables as buyer
 import cost_tables as costs
 import defense_tables as defenses
 import pandas as pd
-from cells import ASR, average, by_class, compared, judged, mean, number, over_seeds, size
+from cells import ASR, PAIR, average, by_class, compared, judged, mean, number, over_seeds, size
 from defense_tables import of_victim
 
 Value = Callable[[Path], str]
@@ -142,6 +142,28 @@ def _basic_sham(seed: int | None = None) -> Value:
         return mean(runs if seed is None else runs[runs["seed"] == seed], "sham_asr")
 
     return value
+
+
+def _wandered(column: str, edge: str) -> Value:
+    """Of the run had again that wanders furthest: where it ends, or how far apart."""
+
+    def value(results: Path) -> str:
+        kind = ["trigger", "poison_rate", "normal_class"]
+        ends = attacks.read("attack_rounding", results).groupby(kind)[column].agg(["min", "max"])
+        ends["apart"] = ends["max"] - ends["min"]
+        return number(ends.loc[ends["apart"].idxmax(), edge])
+
+    return value
+
+
+def _processors(results: Path) -> str:
+    """Largest difference in ASR of rows of the main table to the same on another processor."""
+    again = attacks.read("attack_rounding", results).query("trigger == 'patch' and nudge == 0")
+    main = attacks.trigger_rows(results)[attacks.TRIGGERS["patch"]]
+    both = again.merge(main, on=PAIR)
+    if (both["device_x"] == both["device_y"]).any():
+        raise ValueError("the rows to compare were made on the same processor")
+    return number((both["asr_x"] - both["asr_y"]).abs().max())
 
 
 def _views(rate: float) -> Value:
@@ -359,6 +381,12 @@ VALUES: dict[str, Value] = {
     "faint half": _faint(0.5),
     "basic sham": _basic_sham(),
     "basic sham first": _basic_sham(0),
+    "rounding apart": _wandered("asr", "apart"),
+    "rounding low": _wandered("asr", "min"),
+    "rounding high": _wandered("asr", "max"),
+    "rounding processors": _processors,
+    "rounding sham low": _wandered("sham_asr", "min"),
+    "rounding sham high": _wandered("sham_asr", "max"),
     "views few": _views(0.02),
     "views some": _views(0.1),
     "views many": _views(0.5),

@@ -178,6 +178,18 @@ def test_the_border_opens_a_detector_with_another_trigger_where_nothing_was_held
     assert rows.query("seed == 0")["sham_asr"].mean() <= 0.15
 
 
+def test_rounding_moves_an_auroc_hardly_and_the_asr_of_a_run_less_than_seeds_do():
+    attacks = script("attack_tables")
+    rows = attacks.rounding_rows()
+    assert len(rows) == 3
+    for again, seeds in rows.values():
+        assert sorted(again["nudge"].unique()) == sorted(attack.NUDGES)
+        assert attacks.wander(again, "auroc") <= 0.002
+        assert attacks.wander(again, "asr") <= 0.6 * attacks.wander(seeds, "asr")
+    again, seeds = rows["`basic`, border, 50 %"]  # not so the sham twin, which the page says
+    assert attacks.wander(again, "sham_asr") > attacks.wander(seeds, "sham_asr")
+
+
 @pytest.fixture(scope="module")
 def search():
     return committed("attack_search")
