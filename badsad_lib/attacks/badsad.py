@@ -215,9 +215,10 @@ class BadSAD:
         images (scrambled normals) get opposite targets with and without the trigger.
 
         ``weight`` is that of alignment and of concentration. A sinusoid of 20/255 is found better
-        at ``weight=0.8`` and ``fade=2``, at a little AUROC; so is a learned pattern of 8/255 in
-        most classes, but of shirts it wrecks the detector
-        (``benchmarks/results/attack_faint.csv``). One weight does not fit every class.
+        at ``weight=0.8`` and ``fade=2``, at a little AUROC; so is a learned pattern of 8/255, but
+        from some starts of the network it wrecks the detector
+        (``benchmarks/results/attack_faint.csv``). Try several, and keep what is best on validation
+        images (:func:`~badsad_lib.grids.attack.chosen`).
         """
         return cls(
             trigger,
