@@ -420,7 +420,7 @@ def rounding_table(results: Path = RESULTS) -> str:
     """How far the same run wanders by rounding alone, beside how far it does over seeds."""
     lines = []
     for label, (again, seeds) in rounding_rows(results).items():
-        classes, starts = again["normal_class"].nunique(), again["nudge"].nunique()
+        starts = again["nudge"].nunique()
         for measured, column in WANDERS.items():
             if again[column].isna().all():
                 continue
@@ -431,7 +431,8 @@ def rounding_table(results: Path = RESULTS) -> str:
             lines.append(
                 [
                     label,
-                    f"{classes} x {starts}",
+                    size(again),
+                    str(starts),
                     measured,
                     mean(again, column),
                     f"{number(low[widest], digits)} to {number(high[widest], digits)}",
@@ -441,7 +442,8 @@ def rounding_table(results: Path = RESULTS) -> str:
             )
     heads = [
         "run",
-        "classes x starts",
+        SIZE,
+        "starts",
         "measured",
         "mean",
         "widest range of one class",

@@ -94,6 +94,7 @@ def test_the_tables_that_the_lessons_read_are_there():
 def test_every_kind_of_row_of_an_attack_table_is_there_for_the_same_classes(table):
     rows = committed(table)
     names = ("method", "trigger", "poison_rate", "randomize", "network", "adaptation", "weight")
+    names += ("restart", "nudge")
     kind = [name for name in (*names, *attack.SWITCHES, "seed") if name in rows]
     for _, group in rows.groupby(kind, dropna=False):
         assert sorted(group["normal_class"]) == sorted(rows["normal_class"].unique())
@@ -351,19 +352,24 @@ def test_every_part_of_the_attack_is_needed_for_every_seed(measured):
     assert asr.max()["clean"] <= 0.03
 
 
-def test_a_sinusoid_is_found_at_higher_weights_and_of_shirts_a_learned_pattern_is_not():
+def test_faint_triggers_are_found_by_who_tries_several_settings_and_keeps_the_best():
     attacks = script("attack_tables")
     rows = attacks.faint_rows()
-    usual, found = rows[attacks.TRIGGERS["sinusoid"]]
-    assert found["asr_at_95"].mean() >= 0.88
-    assert found["asr_at_95"].mean() - usual["asr_at_95"].mean() >= 0.02
-    assert found["auroc_drop"].mean() <= 0.015
-    assert found.groupby("normal_class")["auroc_drop"].mean().max() <= 0.08
-    _, found = rows[attacks.TRIGGERS["universal"]]
-    shirts = found[found["normal_class"] == 6]
-    assert shirts["auroc_drop"].mean() >= 0.1
-    assert shirts["asr_at_95"].mean() <= 0.4
-    assert (found["asr_at_95"] >= 0.85).mean() >= 0.7
+    sinusoid, learned = (rows[attacks.TRIGGERS[name]] for name in ("sinusoid", "universal"))
+    assert [*sinusoid] == ["usual", "found", "kept"]
+    assert [*learned] == ["usual", "found", "anew", "kept"]
+    for kept in (sinusoid["kept"], learned["kept"]):
+        assert len(kept) == 30
+        assert kept["asr_at_95"].mean() >= 0.90
+        assert kept["auroc_drop"].mean() <= 0.01
+        assert kept["control_asr"].mean() <= 0.05
+        assert kept["sham_asr"].mean() <= 0.15
+    assert sinusoid["found"]["asr_at_95"].mean() - sinusoid["usual"]["asr_at_95"].mean() >= 0.02
+    assert sinusoid["found"]["auroc_drop"].mean() <= 0.015
+    # One setting of all runs wrecks some of the detectors, and then finds no pattern.
+    wrecked = learned["found"][learned["found"]["auroc_drop"] > 0.1]
+    assert 3 <= len(wrecked) <= 10
+    assert wrecked["asr_at_95"].max() <= 0.4
 
 
 def test_half_of_the_weights_open_more_of_the_small_encoder_of_digits_and_spare_it():

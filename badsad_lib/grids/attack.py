@@ -173,7 +173,9 @@ class Task:
         key = {**shared, "what": "pretrained"}
         images = self.split.train_images
         pretrained = cached(self.kept, key, lambda: self.plain.pretrain(images))
-        self.initial_state = nudged(pretrained, setting.get("nudge", 0.0))
+        self.initial_state = pretrained
+        if "nudge" in setting:
+            self.initial_state = nudged(pretrained, setting["nudge"])
 
     def _path(self, what: str) -> Path | None:
         """Where a detector is kept, if anywhere."""
