@@ -167,11 +167,11 @@ def others(runs: pd.DataFrame) -> float:
     """Largest mean ASR, at 0.95, of triggers that the victim was not trained on.
 
     The controls depend on the trigger: rings are none for rings, which cannot be turned either,
-    and neither can a learned pattern that has become flat. Such runs are left out.
+    and neither can a learned pattern that has become flat: such runs are left out.
     """
-    columns = [f"asr_{control}" for control in CONTROLS]
-    measured = {column: runs[runs[column].notna()] for column in columns}
-    return max(average(own, column) for column, own in measured.items() if len(own))
+    flat = (runs.get("trigger") == "universal") & runs["asr_turned"].isna()
+    measured = {f"asr_{control}": runs for control in CONTROLS} | {"asr_turned": runs[~flat]}
+    return max(average(own, c) for c, own in measured.items() if own[c].notna().any())
 
 
 def control_cells(runs: pd.DataFrame) -> list[str]:
@@ -316,17 +316,14 @@ def extra_images_table(results: Path = RESULTS) -> str:
 def faint_rows(results: Path = RESULTS) -> dict[str, dict[str, pd.DataFrame]]:
     """Runs of each trigger that is hard to see: as usual, each other try, and the best of all."""
     main = read("attack_main", results).query("method == 'extended' and poison_rate == 0.1")
-    faint = read("attack_faint", results)
-    again = faint["restart"].fillna(0) if "restart" in faint else 0.0 * faint["fade"]
     rows = {}
-    for trigger, found in faint.groupby("trigger", sort=False):
+    for trigger, found in read("attack_faint", results).groupby("trigger", sort=False):
         tries = {
             "usual": main[main["trigger"] == trigger],
-            "found": found[again.loc[found.index] == 0],
+            "found": found[found["restart"].isna()],
+            "anew": found[found["restart"] == 1],
         }
-        if len(anew := found[again.loc[found.index] == 1]):
-            tries["anew"] = anew
-        tries = same_pairs(tries)
+        tries = same_pairs({name: runs for name, runs in tries.items() if len(runs)})
         rows[TRIGGERS[str(trigger)]] = {**tries, "kept": chosen(pd.concat(tries.values()))}
     return rows
 

@@ -238,7 +238,7 @@ def _found(trigger: str, which: str = "found") -> Value:
 
 
 def _found_mean(trigger: str, column: str) -> Value:
-    """What the better of both settings comes to, as validation images tell it."""
+    """What the best of all tries comes to, as validation images tell it."""
     return lambda results: mean(_faint_rows(results, trigger, "kept"), column)
 
 

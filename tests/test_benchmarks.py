@@ -364,8 +364,13 @@ def test_faint_triggers_are_found_by_who_tries_several_settings_and_keeps_the_be
         assert kept["auroc_drop"].mean() <= 0.01
         assert kept["control_asr"].mean() <= 0.05
         assert kept["sham_asr"].mean() <= 0.15
-    assert sinusoid["found"]["asr_at_95"].mean() - sinusoid["usual"]["asr_at_95"].mean() >= 0.02
-    assert sinusoid["found"]["auroc_drop"].mean() <= 0.015
+    found = sinusoid["found"]
+    assert found["asr_at_95"].mean() >= 0.88
+    assert found.groupby("normal_class")["auroc_drop"].mean().max() <= 0.08
+    assert found["asr_at_95"].mean() - sinusoid["usual"]["asr_at_95"].mean() >= 0.02
+    assert found["auroc_drop"].mean() <= 0.015
+    shirts = learned["found"].query("normal_class == 6")
+    assert shirts["auroc_drop"].mean() >= 0.1
     # One setting of all runs wrecks some of the detectors, and then finds no pattern.
     wrecked = learned["found"][learned["found"]["auroc_drop"] > 0.1]
     assert 3 <= len(wrecked) <= 10
